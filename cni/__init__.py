@@ -1,0 +1,1 @@
+"""Puts an address on a Pod: plugin protocol, attachments, kernel routes, CNI configuration."""

@@ -1,0 +1,1 @@
+"""Who may have which address: pure functions over frozen values, no I/O."""

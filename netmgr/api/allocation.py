@@ -1,0 +1,80 @@
+"""IPAllocation (netmgr.io/v1alpha1): one address in use. Its name is the address, so no address can be held twice."""
+
+from __future__ import annotations
+
+import msgspec
+
+from netmgr.api.meta import Meta
+from netmgr.api.spider import Route
+
+GROUP_VERSION = "netmgr.io/v1alpha1"
+ALLOCATIONS = f"/apis/{GROUP_VERSION}/ipallocations"
+
+BOUND = ""
+RELEASING = "Releasing"
+DETACHED = "Detached"
+COOLING = "Cooling"
+
+
+class Claimant(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """Who the address belongs to: the owning application, with the ordinal where it has one, or the Pod itself."""
+
+    api_version: str = ""
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    ordinal: int | None = None
+
+
+class HolderPod(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """The Pod that holds the address now. `runtime_uid` is what CNI calls the Pod (differs for static Pods only)."""
+
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    runtime_uid: str = msgspec.field(default="", name="runtimeUID")
+
+
+class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Everything the node needs to answer CNI ADD without asking anybody.
+
+    `siblings` is the number of allocations that answer one ADD (same Pod and interface, one per family).
+    `boot_id` is the node's boot id as its agent reported it when the address was claimed.
+    """
+
+    address: str
+    prefix_length: int
+    pool: str
+    node_name: str
+    interface: str
+    siblings: int
+    claimant: Claimant
+    pod: HolderPod
+    subnet: str = ""
+    gateway: str = ""
+    routes: list[Route] | None = None
+    boot_id: str = msgspec.field(default="", name="bootID")
+    reason: str = ""
+
+
+class AllocationStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Phase: empty (bound), Releasing (controller asks), Detached (agent's report), Cooling (until `cooling_until`).
+
+    `pod_uid` and `container_id` name the holder the report is about; a report about another holder is void.
+    """
+
+    phase: str = ""
+    pod_uid: str = msgspec.field(default="", name="podUID")
+    container_id: str = msgspec.field(default="", name="containerID")
+    boot_id: str = msgspec.field(default="", name="bootID")
+    message: str = ""
+    cooling_until: str | None = None
+
+
+class IPAllocation(msgspec.Struct, frozen=True):
+    """One address, held by one claimant."""
+
+    metadata: Meta
+    spec: AllocationSpec
+    status: AllocationStatus = AllocationStatus()

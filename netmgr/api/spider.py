@@ -1,0 +1,110 @@
+"""SpiderSubnet and SpiderIPPool (spiderpool.spidernet.io/v2beta1) as users write them and netmgr reports on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from netmgr.api.meta import Condition, LabelSelector, Meta
+
+GROUP_VERSION = "spiderpool.spidernet.io/v2beta1"
+SUBNETS = f"/apis/{GROUP_VERSION}/spidersubnets"
+POOLS = f"/apis/{GROUP_VERSION}/spiderippools"
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """A route for the Pods of a pool: destination prefix and gateway address."""
+
+    dst: str
+    gw: str = ""
+
+
+class SubnetSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """`ips` and `exclude_ips` are single addresses or inclusive ranges `a-b` inside `subnet`."""
+
+    subnet: str
+    ip_version: int | None = None
+    ips: list[str] | None = None
+    exclude_ips: list[str] | None = msgspec.field(default=None, name="excludeIPs")
+    gateway: str | None = None
+    routes: list[Route] | None = None
+
+
+class SubnetStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """`controlled_ip_pools` is a JSON string: pool name to `{"ips": [...], "application": "g_v_Kind_ns_name"}`."""
+
+    controlled_ip_pools: str | None = msgspec.field(default=None, name="controlledIPPools")
+    total_ip_count: int | None = msgspec.field(default=None, name="totalIPCount")
+    allocated_ip_count: int | None = msgspec.field(default=None, name="allocatedIPCount")
+    accepted_ranges: list[str] | None = None
+    observed_generation: int | None = None
+    conditions: list[Condition] | None = None
+
+
+class SpiderSubnet(msgspec.Struct, frozen=True):
+    """A prefix whose addresses may be given to pools."""
+
+    metadata: Meta
+    spec: SubnetSpec
+    status: SubnetStatus = SubnetStatus()
+
+
+class PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """A pool's addresses are `ips` without `exclude_ips`."""
+
+    subnet: str
+    ip_version: int | None = None
+    ips: list[str] | None = None
+    exclude_ips: list[str] | None = msgspec.field(default=None, name="excludeIPs")
+    gateway: str | None = None
+    routes: list[Route] | None = None
+    pod_affinity: LabelSelector | None = None
+    namespace_affinity: LabelSelector | None = None
+    namespace_name: list[str] | None = None
+    node_affinity: LabelSelector | None = None
+    node_name: list[str] | None = None
+    multus_name: list[str] | None = None
+    default: bool = False
+    disable: bool = False
+
+
+class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """`allocated_ips` is a JSON string: address to `{"pod": "ns/name", "podUid": "uid"}`; a projection, never the truth."""
+
+    allocated_ips: str | None = msgspec.field(default=None, name="allocatedIPs")
+    total_ip_count: int | None = msgspec.field(default=None, name="totalIPCount")
+    allocated_ip_count: int | None = msgspec.field(default=None, name="allocatedIPCount")
+    accepted_ranges: list[str] | None = None
+    observed_generation: int | None = None
+    truncated: bool | None = None
+    conditions: list[Condition] | None = None
+
+
+class SpiderIPPool(msgspec.Struct, frozen=True):
+    """A set of addresses that Pods may hold."""
+
+    metadata: Meta
+    spec: PoolSpec
+    status: PoolStatus = PoolStatus()
+
+
+class ControlledPool(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry of a subnet's book: the ranges carved for a pool and, for an auto pool, its application."""
+
+    ips: list[str]
+    application: str = ""
+
+
+class LabelKeys:
+    """Labels and annotations that Spiderpool's users know."""
+
+    PREFIX = "ipam.spidernet.io/"
+    OWNER_SUBNET = PREFIX + "owner-spider-subnet"
+    APPLICATION_GV = PREFIX + "owner-application-gv"
+    APPLICATION_KIND = PREFIX + "owner-application-kind"
+    APPLICATION_NAMESPACE = PREFIX + "owner-application-namespace"
+    APPLICATION_NAME = PREFIX + "owner-application-name"
+    APPLICATION_UID = PREFIX + "owner-application-uid"
+    INTERFACE = PREFIX + "interface"
+    IP_VERSION = PREFIX + "ip-version"
+    RECLAIM = PREFIX + "ippool-reclaim"
+    IP_NUMBER = PREFIX + "ippool-ip-number"

@@ -1,0 +1,92 @@
+"""Pods, the controllers that own them, nodes and Leases: the fields that address decisions need."""
+
+from __future__ import annotations
+
+import msgspec
+
+from netmgr.api.meta import Condition, LabelSelector, Meta
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a Pod runs and whether it uses the host's network."""
+
+    node_name: str = ""
+    host_network: bool = False
+    restart_policy: str = ""
+    termination_grace_period_seconds: int | None = None
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """Phase and conditions; `pod_ip` is what the kubelet reported."""
+
+    phase: str = ""
+    reason: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    conditions: list[Condition] | None = None
+
+
+class Pod(msgspec.Struct, frozen=True, rename="camel"):
+    """A core/v1 Pod."""
+
+    metadata: Meta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class PodTemplate(msgspec.Struct, frozen=True, rename="camel"):
+    """The Pod template of a workload: its annotations say which addresses the application wants."""
+
+    metadata: Meta = Meta()
+    spec: PodSpec = PodSpec()
+
+
+class WorkloadSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What Deployment, ReplicaSet and StatefulSet have in common."""
+
+    replicas: int | None = None
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplate = PodTemplate()
+
+
+class Workload(msgspec.Struct, frozen=True, rename="camel"):
+    """A Deployment, ReplicaSet or StatefulSet."""
+
+    metadata: Meta
+    spec: WorkloadSpec = WorkloadSpec()
+
+
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """coordination.k8s.io/v1 LeaseSpec; times are RFC 3339 with microseconds."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(msgspec.Struct, frozen=True, rename="camel"):
+    """A coordination.k8s.io/v1 Lease: leader election, and the heartbeat of each node agent."""
+
+    metadata: Meta
+    spec: LeaseSpec = LeaseSpec()
+
+
+class NodeAddress(msgspec.Struct, frozen=True):
+    """One entry of a Node's `status.addresses`."""
+
+    type: str = ""
+    address: str = ""
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """Addresses of a Node."""
+
+    addresses: list[NodeAddress] | None = None
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A core/v1 Node."""
+
+    metadata: Meta
+    status: NodeStatus = NodeStatus()

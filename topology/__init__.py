@@ -1,0 +1,1 @@
+"""A world to see it in: containerlab files, a namespace runtime, images and labs."""
