@@ -1,7 +1,7 @@
 """The main job in the lab, as a user would do it by hand, with the tables a user would look at.
 
-I/O: brings the lab up, runs kubectl and netmgr, reads the router's tables. Run by `make demo`; exit code 0 only if every
-address was reached from outside with the client's own address.
+I/O: brings the lab up, runs kubectl and netmgr, reads the router's tables. Run by `make demo`; exit code 0 only if
+every address was reached from outside with the client's own address.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from topology.lab import Lab
 
 from topology import kubernetes
-from topology.lab import Lab
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "walkthrough"
 NETMGR = str(Path(sys.executable).parent / "netmgr")
@@ -69,7 +69,7 @@ class Demo:
             now = time.monotonic()
             if now - began > seconds:
                 raise StepFailedError(f"{what}: not within {seconds:g} s")
-            if now - told > 2:  # noqa: PLR2004 - seconds between two lines of progress
+            if now - told > 2:
                 console.print(f"[dim]  … waiting for {what} ({now - began:.0f} s)[/dim]")
                 told = now
             time.sleep(0.2)
@@ -126,11 +126,11 @@ class Demo:
             self.wait("two Pods of nginx-m", lambda: self.ready("app=nginx-m", 2))
             self.show("get", "ss,sp,ipa")
         with step("the router has one route for each Pod, through the node that hosts it"):
-            self.wait("five routes", lambda: len(self.router_routes()) == 5)  # noqa: PLR2004 - three Pods and two
+            self.wait("five routes", lambda: len(self.router_routes()) == 5)
             console.print(indent(self.lab.run("tor", ["vtysh", "-c", "show ip bgp"]).stdout), markup=False)
         with step("the client outside asks every Pod by its own address"):
             pools = (self.auto_pool(), "nginx-v4-ippool")
-            return all([self.reach("--pool", pool) for pool in pools])
+            return [self.reach("--pool", pool) for pool in pools] == [True, True]
 
     def router_routes(self) -> list[dict[str, object]]:
         """BGP routes in the router's kernel table."""
@@ -160,7 +160,9 @@ def main() -> int:
             with step("the lab is taken down"):
                 lab.down()
     word = "[bold green]PASSED[/bold green]" if reached else "[bold red]FAILED[/bold red]"
-    console.print(f"\n{word}: {verdict if reached else verdict + '; see the tables above'} ({time.monotonic() - began:.0f} s)")
+    console.print(
+        f"\n{word}: {verdict if reached else verdict + '; see the tables above'} ({time.monotonic() - began:.0f} s)"
+    )
     return 0 if reached else 1
 
 

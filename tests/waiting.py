@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], until: Callable[[T], bool], *, within: float = 60.0, what: str = "") -> T:
-    """Call `look` until `until(seen)` holds and return what was seen; AssertionError with the last state after `within` s."""
+    """Call `look` until `until(seen)` holds and return what was seen; AssertionError with the last state after that."""
     end = time.monotonic() + within
     while True:
         seen = look()

@@ -68,7 +68,7 @@ class PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """`allocated_ips` is a JSON string: address to `{"pod": "ns/name", "podUid": "uid"}`; a projection, never the truth."""
+    """`allocated_ips` is a JSON string: address to `{"pod": "ns/name", "podUid": "uid"}`; a projection."""
 
     allocated_ips: str | None = msgspec.field(default=None, name="allocatedIPs")
     total_ip_count: int | None = msgspec.field(default=None, name="totalIPCount")

@@ -1,4 +1,4 @@
-"""What an outsider can do with a running lab: kubectl, commands on nodes, the router's kernel table, HTTP from the client.
+"""What an outsider can do with a running lab: kubectl, commands on nodes, the router's routes, HTTP from the client.
 
 I/O: starts kubectl and commands inside lab nodes.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from topology.lab import Lab
+
 from tests.waiting import eventually
 from topology import kubernetes
-from topology.lab import Lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "walkthrough"
 NETMGR = str(Path(sys.executable).parent / "netmgr")
@@ -139,12 +140,14 @@ def deployment(name: str, replicas: int, annotations: dict[str, str], **pod_spec
 
 def subnet(name: str, prefix: str, *ranges: str) -> str:
     """A SpiderSubnet as text."""
-    return json.dumps({
-        "apiVersion": "spiderpool.spidernet.io/v2beta1",
-        "kind": "SpiderSubnet",
-        "metadata": {"name": name},
-        "spec": {"subnet": prefix, "ips": list(ranges)},
-    })
+    return json.dumps(
+        {
+            "apiVersion": "spiderpool.spidernet.io/v2beta1",
+            "kind": "SpiderSubnet",
+            "metadata": {"name": name},
+            "spec": {"subnet": prefix, "ips": list(ranges)},
+        }
+    )
 
 
 def from_subnet(name: str, number: str = "+1") -> dict[str, str]:

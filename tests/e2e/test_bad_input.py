@@ -39,13 +39,17 @@ def warnings(cluster: Cluster, namespace: str) -> str:
 
 
 def test_a_subnet_with_host_bits_is_refused_with_the_form_to_use(cluster: Cluster) -> None:
-    done = cluster.try_kubectl("apply", "-f", "-", stdin=subnet("host-bits", "10.250.100.0/16", "10.250.100.1-10.250.100.9"))
+    done = cluster.try_kubectl(
+        "apply", "-f", "-", stdin=subnet("host-bits", "10.250.100.0/16", "10.250.100.1-10.250.100.9")
+    )
     assert done.returncode != 0
     assert "10.250.0.0/16" in done.stderr
 
 
 def test_an_overlapping_subnet_is_refused_and_names_the_other(cluster: Cluster) -> None:
-    done = cluster.try_kubectl("apply", "-f", "-", stdin=subnet("overlap", "10.244.128.0/17", "10.244.128.1-10.244.128.9"))
+    done = cluster.try_kubectl(
+        "apply", "-f", "-", stdin=subnet("overlap", "10.244.128.0/17", "10.244.128.1-10.244.128.9")
+    )
     assert done.returncode != 0
     assert "nginx-subnet-v4" in done.stderr
 

@@ -99,7 +99,11 @@ def test_pods_of_different_pools_reach_each_other(cluster: Cluster, nginx: str) 
     ours = source["status"]["podIP"]
     for target in cluster.addresses("app=nginx-m"):
         answer = cluster.kubectl(
-            "exec", source["metadata"]["name"], "--", "/bin/bash", "-c",
+            "exec",
+            source["metadata"]["name"],
+            "--",
+            "/bin/bash",
+            "-c",
             f"exec 3<>/dev/tcp/{target}/80; printf 'GET /whoami HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3",
         )
         assert answer.split() == [ours, target]

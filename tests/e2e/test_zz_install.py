@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.cluster import Cluster, deployment, from_subnet
 from tests.waiting import eventually
-
-import pytest
 
 pytestmark = pytest.mark.lab
 KINDS = "deploy,ds,sa,cm,clusterrole,clusterrolebinding,role,rolebinding,crd,validatingadmissionpolicy,padv"
