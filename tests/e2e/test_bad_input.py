@@ -31,7 +31,7 @@ def message_on_a_pod(cluster: Cluster, namespace: str, application: str) -> str:
         conditions = [c for pod in pods for c in pod["status"].get("conditions", [])]
         return [c["message"] for c in conditions if c["type"] == CONDITION and c["status"] == "False"]
 
-    return eventually(look, lambda messages: bool(messages), what=f"condition {CONDITION} of {application}")[0]
+    return eventually(look, bool, what=f"condition {CONDITION} of {application}")[0]
 
 
 def warnings(cluster: Cluster, namespace: str) -> str:
@@ -39,17 +39,13 @@ def warnings(cluster: Cluster, namespace: str) -> str:
 
 
 def test_a_subnet_with_host_bits_is_refused_with_the_form_to_use(cluster: Cluster) -> None:
-    done = cluster.try_kubectl(
-        "apply", "-f", "-", stdin=subnet("host-bits", "10.250.100.0/16", "10.250.100.1-10.250.100.9")
-    )
+    done = cluster.try_kubectl("apply", "-f", "-", stdin=subnet("host-bits", "10.250.100.0/16", "10.250.100.1-10.250.100.9"))
     assert done.returncode != 0
     assert "10.250.0.0/16" in done.stderr
 
 
 def test_an_overlapping_subnet_is_refused_and_names_the_other(cluster: Cluster) -> None:
-    done = cluster.try_kubectl(
-        "apply", "-f", "-", stdin=subnet("overlap", "10.244.128.0/17", "10.244.128.1-10.244.128.9")
-    )
+    done = cluster.try_kubectl("apply", "-f", "-", stdin=subnet("overlap", "10.244.128.0/17", "10.244.128.1-10.244.128.9"))
     assert done.returncode != 0
     assert "nginx-subnet-v4" in done.stderr
 

@@ -54,9 +54,7 @@ def test_a_rollout_survives_the_kill(cluster: Cluster, namespace: str, end: Call
     cluster.apply(deployment(name, 10, from_subnet("nginx-subnet-v4", "+3")), namespace)
     eventually(lambda: cluster.addresses_so_far(name, namespace), lambda seen: len(seen) >= 2, what="the rollout began")
     end(cluster)
-    eventually(
-        lambda: cluster.try_kubectl("get", "--raw", "/readyz").stdout, lambda text: text == "ok", what="API server"
-    )
+    eventually(lambda: cluster.try_kubectl("get", "--raw", "/readyz").stdout, lambda text: text == "ok", what="API server")
     cluster.running(f"app={name}", 10, namespace, within=150)
     eventually(lambda: violations(cluster), lambda found: found == [], within=60, what="netmgr check is clean")
     cluster.kubectl("delete", "deploy", name, "-n", namespace, "--wait")

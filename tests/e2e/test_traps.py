@@ -62,9 +62,7 @@ def test_a_killed_pause_process_keeps_the_address(cluster: Cluster, application:
 def test_a_force_deleted_pod_keeps_its_address_until_the_sandbox_ends(cluster: Cluster, application: str) -> None:
     slow = {"lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep", "8"]}}}}
     container = {"name": "nginx", "image": "nginx", "imagePullPolicy": "IfNotPresent", **slow}
-    text = deployment(
-        "slow", 1, from_subnet("nginx-subnet-v4", "1"), containers=[container], terminationGracePeriodSeconds=20
-    )
+    text = deployment("slow", 1, from_subnet("nginx-subnet-v4", "1"), containers=[container], terminationGracePeriodSeconds=20)
     cluster.apply(text, SPACE)
     pod = cluster.running("app=slow", 1, SPACE)[0]
     address, uid = pod["status"]["podIP"], pod["metadata"]["uid"]

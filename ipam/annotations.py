@@ -1,0 +1,179 @@
+"""What a Pod asks for: the `ipam.spidernet.io/*` annotations, parsed strictly. Annotations are untrusted input.
+
+Precedence (the first source that says anything wins completely): `subnets`, `subnet`, `ippools`, `ippool`, the namespace's
+`default-ipv4-ippool`/`default-ipv6-ippool`, pools with `spec.default`.
+
+| `ippool-ip-number` | verdict |
+| --- | --- |
+| `"5"` | five addresses, whatever the replicas |
+| `"+3"` | replicas + 3 |
+| `"-1"`, `"3+2"`, `"++1"`, `"five"`, `""` | refused |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from ipam.errors import AnnotationError
+from ipam.prefix import AddressFamily
+
+PREFIX = "ipam.spidernet.io/"
+SUBNET, SUBNETS = PREFIX + "subnet", PREFIX + "subnets"
+POOL, POOLS = PREFIX + "ippool", PREFIX + "ippools"
+NUMBER, RECLAIM = PREFIX + "ippool-ip-number", PREFIX + "ippool-reclaim"
+NAMESPACE_DEFAULTS = {
+    AddressFamily.IPV4: PREFIX + "default-ipv4-ippool",
+    AddressFamily.IPV6: PREFIX + "default-ipv6-ippool",
+}
+DEFAULT_INTERFACE = "eth0"
+INTERFACE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+LARGEST_POOL = 65536
+
+
+class Source(Enum):
+    """Which rule chose the pools."""
+
+    SUBNET = "subnet"
+    POOL = "pool"
+    NAMESPACE = "namespace"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class IpNumber:
+    """Size of an auto pool: `count` addresses, or replicas + `count` where `flexible`."""
+
+    count: int
+    flexible: bool
+
+    def __str__(self) -> str:
+        return f"+{self.count}" if self.flexible else str(self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRequest:
+    """Names of subnets or pools for one interface, per family, in the user's order."""
+
+    interface: str
+    source: Source
+    names: Mapping[AddressFamily, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRequest:
+    """Everything the annotations say. No interfaces: default pools decide."""
+
+    interfaces: tuple[InterfaceRequest, ...] = ()
+    number: IpNumber | None = None
+    reclaim: bool = True
+
+    @property
+    def wants_auto_pool(self) -> bool:
+        """Whether a subnet is named, so that the application gets pools of its own."""
+        return any(one.source is Source.SUBNET for one in self.interfaces)
+
+
+def parse_request(annotations: Mapping[str, str] | None, namespace: Mapping[str, str] | None = None) -> AddressRequest:
+    """The request of a Pod (or Pod template) in its namespace; AnnotationError on what cannot be understood."""
+    pod = annotations or {}
+    number = parse_number(pod[NUMBER]) if NUMBER in pod else None
+    reclaim = parse_bool(RECLAIM, pod[RECLAIM]) if RECLAIM in pod else True
+    for plural, single, source in ((SUBNETS, SUBNET, Source.SUBNET), (POOLS, POOL, Source.POOL)):
+        if plural in pod:
+            return AddressRequest(interfaces=parse_list(plural, pod[plural], source), number=number, reclaim=reclaim)
+        if single in pod:
+            entry = parse_entry(single, pod[single], decode(single, pod[single]), source)
+            return AddressRequest(interfaces=(entry,), number=number, reclaim=reclaim)
+    return AddressRequest(interfaces=namespace_defaults(namespace or {}), number=number, reclaim=reclaim)
+
+
+def parse_number(text: str) -> IpNumber:
+    """`N` or `+N`."""
+    match = re.fullmatch(r"(\+?)([0-9]{1,6})", text)
+    if not match or int(match[2]) > LARGEST_POOL:
+        raise AnnotationError(NUMBER, text, "is not a number of addresses", f'write "5" or "+3" (up to {LARGEST_POOL})')
+    if not match[1] and int(match[2]) == 0:
+        raise AnnotationError(NUMBER, text, "would be an empty pool", 'write at least "1"')
+    return IpNumber(int(match[2]), flexible=bool(match[1]))
+
+
+def parse_bool(key: str, text: str) -> bool:
+    """Go's strconv.ParseBool: the forms that Spiderpool accepts."""
+    if text in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if text in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise AnnotationError(key, text, "is neither true nor false", 'write "true" or "false"')
+
+
+def decode(key: str, text: str) -> object:
+    """JSON, or AnnotationError with the position."""
+    try:
+        value: object = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise AnnotationError(key, text, f"is not JSON ({error})", 'write it as \'{"ipv4":["NAME"]}\'') from error
+    return value
+
+
+def parse_list(key: str, text: str, source: Source) -> tuple[InterfaceRequest, ...]:
+    """The plural annotations: a list of objects, one per interface, all named or all unnamed."""
+    value = decode(key, text)
+    if not isinstance(value, list) or not value:
+        raise AnnotationError(key, text, "is not a list of objects", 'write it as \'[{"ipv4":["NAME"]}]\'')
+    named = [isinstance(one, dict) and "interface" in one for one in value]
+    if any(named) and not all(named):
+        raise AnnotationError(key, text, "names some interfaces and not others", "name all of them or none")
+    entries = tuple(parse_entry(key, text, one, source, f"eth{i}") for i, one in enumerate(value))
+    if len({entry.interface for entry in entries}) != len(entries):
+        raise AnnotationError(key, text, "names an interface twice", "give each interface one entry")
+    return entries
+
+
+def parse_entry(key: str, text: str, value: object, source: Source, interface: str = DEFAULT_INTERFACE) -> InterfaceRequest:
+    """One object with `ipv4`, `ipv6` and `interface`."""
+    if not isinstance(value, dict):
+        raise AnnotationError(key, text, "is not an object", 'write it as \'{"ipv4":["NAME"]}\'')
+    if unknown := set(value) - {"ipv4", "ipv6", "interface", "cleangateway"}:
+        raise AnnotationError(key, text, f"has unknown keys {sorted(unknown)}", "use ipv4, ipv6 and interface")
+    chosen = value.get("interface", interface)
+    if not isinstance(chosen, str) or not INTERFACE_NAME.fullmatch(chosen):
+        raise AnnotationError(key, text, "has an interface that is no interface name", 'write "eth0"')
+    names = {
+        family: parse_names(key, text, value.get(f"ipv{family.number}"), wildcards=source is Source.POOL)
+        for family in AddressFamily
+    }
+    present = {family: listed for family, listed in names.items() if listed}
+    if not present:
+        raise AnnotationError(key, text, "names nothing", 'name at least one in "ipv4" or "ipv6"')
+    return InterfaceRequest(chosen, source, present)
+
+
+def parse_names(key: str, text: str, value: object, *, wildcards: bool) -> tuple[str, ...]:
+    """A list of object names; pools may be wildcards."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise AnnotationError(key, text, "has a family that is not a list", 'write "ipv4":["NAME"]')
+    for name in value:
+        plain = re.sub(r"[*?\[\]]", "a", name) if isinstance(name, str) and wildcards else name
+        if not isinstance(plain, str) or not OBJECT_NAME.fullmatch(plain):
+            raise AnnotationError(key, text, f"names {name!r}, which is no object name", "use the name kubectl shows")
+    if len(set(value)) != len(value):
+        raise AnnotationError(key, text, "names one twice", "name each once, in order of preference")
+    return tuple(value)
+
+
+def namespace_defaults(annotations: Mapping[str, str]) -> tuple[InterfaceRequest, ...]:
+    """Pools that the namespace names for its Pods."""
+    names = {
+        family: parse_names(key, annotations[key], decode(key, annotations[key]), wildcards=True)
+        for family, key in NAMESPACE_DEFAULTS.items()
+        if key in annotations
+    }
+    present = {family: listed for family, listed in names.items() if listed}
+    return (InterfaceRequest(DEFAULT_INTERFACE, Source.NAMESPACE, present),) if present else ()

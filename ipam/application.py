@@ -1,0 +1,36 @@
+"""An application: the top of a Pod's verified owner chain, and the names derived from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipam.prefix import AddressFamily
+
+LONGEST_NAME = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Identity of a workload; `group_version` as `apps/v1`."""
+
+    group_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def book_key(self) -> str:
+        """Entry of a subnet's book: `apps_v1_Deployment_default_nginx`."""
+        return "_".join((self.group_version.replace("/", "_"), self.kind, self.namespace, self.name))
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def auto_pool_name(application: Application, family: AddressFamily, interface: str) -> str:
+    """`auto-<application>-v<4|6>-<interface>-<last group of the UID>`, the application cut to keep to 253 characters."""
+    last_group = application.uid.rpartition("-")[2]
+    tail = f"-v{family.number}-{interface.lower().replace('_', '-')}-{last_group}"
+    room = LONGEST_NAME - len("auto-") - len(tail)
+    return "auto-" + application.name[:room].rstrip("-.") + tail

@@ -1,0 +1,116 @@
+"""Carving ranges for pools out of a subnet: aligned, contiguous, with room to grow; grown in place, shrunk from the tail.
+
+An address that a pool holds never moves while the pool lives. A new pool is placed at the start of a free aligned block
+twice its size, so that its neighbours leave it room; where the subnet has none, blocks of its size, then any contiguous range, then
+whatever is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ipam.prefix import RangeSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetBook:
+    """Addresses of a subnet (exclusions taken off) and the ranges that each pool has of it."""
+
+    name: str
+    addresses: RangeSet
+    pools: Mapping[str, RangeSet]
+
+    def free(self) -> RangeSet:
+        """Addresses that no pool has."""
+        left = self.addresses
+        for ranges in self.pools.values():
+            left = left.subtract(ranges)
+        return left
+
+
+@dataclass(frozen=True, slots=True)
+class Carved:
+    """The ranges that the pool shall have; `pending` addresses too many are still held and leave later."""
+
+    ranges: RangeSet
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CarveShortage:
+    """The subnet has not enough free addresses; nothing is carved."""
+
+    subnet: str
+    wanted: int
+    free: int
+
+    def __str__(self) -> str:
+        return (
+            f"SpiderSubnet {self.subnet} has {self.free} free addresses, {self.wanted} more are needed; "
+            f"add ranges to its spec.ips, lower ipam.spidernet.io/ippool-ip-number, or delete pools of it"
+        )
+
+
+def plan_carve(book: SubnetBook, pool: str, size: int, in_use: frozenset[int]) -> Carved | CarveShortage:
+    """Ranges for a pool of `size` addresses; `in_use` are those that Pods hold and that cannot be taken away."""
+    have = book.pools.get(pool, RangeSet(book.addresses.family))
+    if size <= have.size:
+        return shrink(have, size, in_use)
+    free = book.free()
+    missing = size - have.size
+    if missing > free.size:
+        return CarveShortage(book.name, missing, free.size)
+    if not have.spans:
+        return Carved(place(free, size))
+    return Carved(have.union(extend(have, free, missing)))
+
+
+def shrink(have: RangeSet, size: int, in_use: frozenset[int]) -> Carved:
+    """Without addresses from the tail, as long as the tail is free."""
+    spans = list(have.spans)
+    surplus = have.size - size
+    while surplus and spans and spans[-1][1] not in in_use:
+        first, last = spans.pop()
+        if last > first:
+            spans.append((first, last - 1))
+        surplus -= 1
+    return Carved(RangeSet(have.family, tuple(spans)), pending=surplus)
+
+
+def extend(have: RangeSet, free: RangeSet, missing: int) -> RangeSet:
+    """Addresses right behind the pool's last one if they are free, then the rest placed anew."""
+    end = have.spans[-1][1]
+    following = next(((first, last) for first, last in free.spans if first == end + 1), None)
+    taken = 0 if following is None else min(missing, following[1] - following[0] + 1)
+    behind = RangeSet(have.family, ((end + 1, end + taken),) if taken else ())
+    if taken == missing:
+        return behind
+    return behind.union(place(free.subtract(behind), missing - taken))
+
+
+def place(free: RangeSet, size: int) -> RangeSet:
+    """The best free range of `size` addresses; the set must hold that many."""
+    block = 1 << (size - 1).bit_length()
+    for room in (2 * block, block):
+        for first, last in free.spans:
+            start = -(-first // room) * room
+            if start + room - 1 <= last:
+                return RangeSet(free.family, ((start, start + size - 1),))
+    for first, last in free.spans:
+        if last - first + 1 >= size:
+            return RangeSet(free.family, ((first, first + size - 1),))
+    return scattered(free, size)
+
+
+def scattered(free: RangeSet, size: int) -> RangeSet:
+    """The largest free ranges first, so that few prefixes result."""
+    taken: list[tuple[int, int]] = []
+    left = size
+    for first, last in sorted(free.spans, key=lambda span: (span[0] - span[1], span[0])):
+        count = min(left, last - first + 1)
+        taken.append((first, first + count - 1))
+        left -= count
+        if not left:
+            break
+    return RangeSet(free.family, tuple(sorted(taken)))
