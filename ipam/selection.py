@@ -1,7 +1,7 @@
 """Which pools a Pod may use, in order, and why not the others.
 
-The user's order is kept; among pools that a wildcard or the default rule brings in, the name decides. An auto pool admits only its own
-application.
+The user's order is kept; among pools that a wildcard or the default rule brings in, the name decides. An auto pool admits only its
+own application.
 """
 
 from __future__ import annotations
