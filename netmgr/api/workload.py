@@ -33,10 +33,17 @@ class Pod(msgspec.Struct, frozen=True, rename="camel"):
     status: PodStatus = PodStatus()
 
 
+class TemplateMeta(msgspec.Struct, frozen=True):
+    """`metadata` of a Pod template; its creationTimestamp is null before Kubernetes 1.34, so it is no Meta."""
+
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
 class PodTemplate(msgspec.Struct, frozen=True, rename="camel"):
     """The Pod template of a workload: its annotations say which addresses the application wants."""
 
-    metadata: Meta = Meta()
+    metadata: TemplateMeta = TemplateMeta()
     spec: PodSpec = PodSpec()
 
 

@@ -14,7 +14,7 @@ class Backoff:
 
     def next(self) -> float:
         """The next waiting time in seconds."""
-        bound = min(self.longest, self.first * 2 ** min(self.failures, 32))
+        bound: float = min(self.longest, self.first * 2.0 ** float(min(self.failures, 32)))
         self.failures += 1
         return bound * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -20,7 +21,7 @@ import msgspec
 
 from netmgr.api.meta import Json, PartialObject
 from netmgr.kube.config import ApiAccess
-from netmgr.kube.errors import Gone, RequestTimeout, Status, Unauthorized, Unavailable, error_of
+from netmgr.kube.errors import Gone, NotFound, RequestTimeout, Status, Unauthorized, Unavailable, error_of
 from netmgr.kube.paths import resource_of
 
 T = TypeVar("T")
@@ -29,6 +30,15 @@ DEFAULT_TIMEOUT = 10.0
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
+METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
 LINE_LIMIT = 16 * 1024 * 1024
 
 
@@ -44,6 +54,21 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     metadata: ListMeta
     items: list[T] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: Kubernetes' verb, path and what goes with it; `timeout` is in seconds (None: the client's own)."""
+
+    verb: str
+    path: str
+    query: Mapping[str, str] | None = None
+    body: Json | None = None
+    content: str = JSON
+    timeout: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.path}"
 
 
 @lru_cache(maxsize=128)
@@ -91,7 +116,7 @@ class Api:
 
     async def get(self, path: str, type_: type[T], *, timeout: float | None = None) -> T:
         """One object; NotFound where there is none. `timeout` is in seconds, as everywhere here."""
-        return await self._typed("get", "GET", path, type_, timeout=timeout)
+        return await self._typed(Call("get", path, timeout=timeout), type_)
 
     async def list(
         self, path: str, type_: type[T], *, field_selector: str = "", label_selector: str = "", page: int = 500
@@ -125,25 +150,25 @@ class Api:
         """One page (`limit` 0: everything) of a consistent list; Gone when `token` has expired."""
         given = {"fieldSelector": field_selector, "labelSelector": label_selector, "continue": token}
         query = {key: value for key, value in given.items() if value} | ({"limit": str(limit)} if limit else {})
-        page: Page[T] = await self._typed("list", "GET", path, Page[type_], query=query, timeout=60.0)  # type: ignore[valid-type] # a generic struct of a run-time type
+        page: Page[T] = await self._typed(Call("list", path, query=query, timeout=60.0), Page[type_])  # type: ignore[valid-type] # a type of run time
         return page
 
     async def create(self, path: str, body: Json, type_: type[T], *, timeout: float | None = None) -> T:
         """Create an object in a collection; AlreadyExists where the name is taken."""
-        return await self._typed("create", "POST", path, type_, body=body, timeout=timeout)
+        return await self._typed(Call("create", path, body=body, timeout=timeout), type_)
 
     async def replace(self, path: str, body: Json, type_: type[T], *, timeout: float | None = None) -> T:
         """PUT the whole object; Conflict where its resourceVersion is not the present one."""
-        return await self._typed("update", "PUT", path, type_, body=body, timeout=timeout)
+        return await self._typed(Call("update", path, body=body, timeout=timeout), type_)
 
     async def merge_patch(self, path: str, body: Json, type_: type[T], *, timeout: float | None = None) -> T:
         """RFC 7396 merge patch; `metadata.resourceVersion` and `metadata.uid` in it are preconditions (Conflict)."""
-        return await self._typed("patch", "PATCH", path, type_, body=body, content=MERGE_PATCH, timeout=timeout)
+        return await self._typed(Call("patch", path, body=body, content=MERGE_PATCH, timeout=timeout), type_)
 
     async def apply(self, path: str, body: Json, manager: str, type_: type[T], *, force: bool = False, dry_run: bool = False) -> T:
         """Server-side apply; Conflict where another manager owns a field and `force` is off."""
         query = {"fieldManager": manager, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
-        return await self._typed("patch", "PATCH", path, type_, body=body, content=APPLY_PATCH, query=query)
+        return await self._typed(Call("patch", path, body=body, content=APPLY_PATCH, query=query), type_)
 
     async def delete(self, path: str, *, uid: str = "", resource_version: str = "", options: Json | None = None) -> None:
         """Delete an object if it still is the one that was read (Conflict otherwise); NotFound where it is gone.
@@ -155,103 +180,63 @@ class Api:
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", **(options or {})}
         if wanted:
             body["preconditions"] = wanted
-        await self._send("delete", "DELETE", path, body=body)
+        await self._send(Call("delete", path, body=body))
 
-    async def watch(self, path: str, query: Mapping[str, str], *, silence: float) -> AsyncIterator[bytes]:
+    async def watch(self, path: str, query: Mapping[str, str], *, silence: float) -> AsyncGenerator[bytes, None]:
         """Lines of a watch stream, complete ones only; Unavailable when it breaks or stays silent for `silence` s."""
-        request = f"watch {path}"
+        call = Call("watch", path, query={"watch": "true", **query})
         limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence)
         try:
-            async with await self._answer("watch", "GET", path, {"watch": "true", **query}, None, JSON, limits) as answer:
+            async with await self._answer(call, limits) as answer:
                 if answer.status != 200:
-                    raise error_of(request, self._status(answer.status, await answer.read()))
+                    raise error_of(str(call), self._status(answer.status, await answer.read()))
                 async for line in _lines(answer.content):
                     yield line
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as broken:
-            raise Unavailable(request, Status(message=f"watch broken: {broken!r}")) from broken
+            raise Unavailable(str(call), Status(message=f"watch broken: {broken!r}")) from broken
 
-    async def _typed(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        type_: type[T],
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Json | None = None,
-        content: str = JSON,
-        timeout: float | None = None,
-    ) -> T:
-        raw = await self._send(verb, method, path, query=query, body=body, content=content, timeout=timeout)
+    async def _typed(self, call: Call, type_: type[T]) -> T:
+        raw = await self._send(call)
         try:
-            decoded: T = decoder_of(type_).decode(raw)
+            decoded: T = msgspec.json.decode(raw, type=type_)
         except msgspec.MsgspecError as unreadable:
-            raise Unavailable(f"{verb} {path}", Status(message=f"answer is unreadable: {unreadable}")) from unreadable
+            raise Unavailable(str(call), Status(message=f"answer is unreadable: {unreadable}")) from unreadable
         return decoded
 
-    async def _send(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Json | None = None,
-        content: str = JSON,
-        timeout: float | None = None,
-    ) -> bytes:
+    async def _send(self, call: Call) -> bytes:
         try:
-            return await self._send_once(verb, method, path, query, body, content, timeout)
+            return await self._send_once(call)
         except Unauthorized:
             if not self.access.forget_token():
                 raise
-        return await self._send_once(verb, method, path, query, body, content, timeout)
+        return await self._send_once(call)
 
-    async def _send_once(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Json | None,
-        content: str,
-        timeout: float | None,
-    ) -> bytes:
-        request = f"{verb} {path}"
-        limits = aiohttp.ClientTimeout(total=self._timeout if timeout is None else timeout)
+    async def _send_once(self, call: Call) -> bytes:
+        seconds = self._timeout if call.timeout is None else call.timeout
         try:
-            async with await self._answer(verb, method, path, query, body, content, limits) as answer:
+            async with await self._answer(call, aiohttp.ClientTimeout(total=seconds)) as answer:
                 raw = await answer.read()
         except TimeoutError as late:
-            raise RequestTimeout(request, Status(message=f"no answer within {limits.total:g} s")) from late
+            raise RequestTimeout(str(call), Status(message=f"no answer within {seconds:g} s")) from late
         except (aiohttp.ClientError, OSError) as broken:
-            raise Unavailable(request, Status(message=f"cannot reach {self.access.server}: {broken!r}")) from broken
+            raise Unavailable(str(call), Status(message=f"cannot reach {self.access.server}: {broken!r}")) from broken
         if answer.status >= 300:
-            raise error_of(request, self._status(answer.status, raw))
+            raise error_of(str(call), self._status(answer.status, raw))
         return raw
 
-    async def _answer(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Json | None,
-        content: str,
-        limits: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
+    async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         if self._open is None:
-            raise Unavailable(f"{verb} {path}", Status(message="the client is closed"))
-        self.requests[verb, resource_of(path)] += 1
-        headers = {"Content-Type": content} if body is not None else {}
+            raise Unavailable(str(call), Status(message="the client is closed"))
+        self.requests[call.verb, resource_of(call.path)] += 1
+        headers = {"Content-Type": call.content} if call.body is not None else {}
         token = await asyncio.to_thread(self.access.token) if self.access.token_is_stale() else self.access.token()
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return await self._open.request(
-            method,
-            f"{self.access.server}{path}",
-            params=query,
-            data=None if body is None else msgspec.json.encode(body),
+            METHODS[call.verb],
+            f"{self.access.server}{call.path}",
+            params=call.query,
+            data=None if call.body is None else msgspec.json.encode(call.body),
             headers=headers,
             timeout=limits,
             server_hostname=self.access.tls_server_name or None,
@@ -272,14 +257,12 @@ async def exists(api: Api, path: str) -> bool:
     """Whether an object is there now."""
     try:
         await api.get(path, PartialObject)
-    except Exception as error:
-        if getattr(error, "code", None) == 404:
-            return False
-        raise
+    except NotFound:
+        return False
     return True
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
     """Newline-terminated lines of any length up to LINE_LIMIT; a partial last line is dropped."""
     rest = b""
     async for chunk in content.iter_any():

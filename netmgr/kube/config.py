@@ -1,5 +1,7 @@
-"""I/O: how to reach the API server. Reads a kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/)
-or the Pod's own service account, and gives an `ApiAccess` with server, TLS context and a token that is read again in time.
+"""I/O: how to reach the API server, with which credentials.
+
+Reads a kubeconfig (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/) or the Pod's own service account, and
+gives an `ApiAccess` with server, TLS context and a token that is read again in time.
 """
 
 from __future__ import annotations

@@ -1,73 +1,108 @@
-"""Kubernetes Events (core/v1), so that people see what happened where they look.
-
-I/O: creates Event objects, in the background, dropping what exceeds a bounded queue: an Event must never delay an address.
-The same words about the same object are told once in ten minutes.
-"""
+"""I/O: core/v1 Events about objects, written late, counted instead of repeated, and dropped rather than waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import uuid
 from collections import OrderedDict
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Literal
 
 import msgspec
 
-from netmgr.api.meta import Json, ObjectReference
+from netmgr.api.meta import Json, ObjectReference, PartialObject
 from netmgr.kube.client import Api
-from netmgr.kube.errors import ApiError
-from netmgr.kube.leader import micro_time
+from netmgr.kube.errors import ApiError, NotFound
+from netmgr.kube.paths import EVENTS, in_namespace, named
 
 log = logging.getLogger(__name__)
-LONGEST_MESSAGE = 1024
-QUIET_SECONDS = 600.0
+
+EventType = Literal["Normal", "Warning"]
+MESSAGE_LIMIT = 1024
 REMEMBERED = 4096
 
 
+class _Series(msgspec.Struct):
+    """One Event object: how often it happened, and whether that is written."""
+
+    body: Json
+    count: int = 0
+    first: str = ""
+    written: bool = False
+
+
 class EventRecorder:
-    """Writes Events under one component's name."""
+    """`record()` never waits; `run()` writes, as a task. The same (object, type, reason, message) is one Event with a count.
 
-    def __init__(self, api: Api, component: str, instance: str) -> None:
-        """`instance` is who, of the component's replicas, speaks."""
-        self.api, self.component, self.instance = api, component, instance
-        self.queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
-        self.told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+    `component` is the Event's source. At most `rate` Events are written a second; beyond `backlog` new ones are dropped.
+    """
 
-    def tell(self, about: ObjectReference, reason: str, message: str, *, warning: bool = False) -> None:
-        """Queue one Event; at most once in ten minutes for the same object, reason and message."""
-        mark = (about.uid or about.name, reason, message)
-        now = time.monotonic()
-        if now - self.told.get(mark, -QUIET_SECONDS) < QUIET_SECONDS:
+    def __init__(self, api: Api, component: str, *, rate: float = 50.0, backlog: int = 1000) -> None:
+        self.dropped = 0
+        self._api, self._component, self._pause, self._backlog = api, component, 1.0 / rate, backlog
+        self._known: OrderedDict[str, _Series] = OrderedDict()
+        self._due: OrderedDict[str, None] = OrderedDict()
+        self._wake = asyncio.Event()
+
+    def record(self, about: ObjectReference, type_: EventType, reason: str, message: str) -> None:
+        """Note that something happened to an object."""
+        text = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+        parts = (about.kind, about.namespace, about.name, about.uid, type_, reason, text)
+        name = f"{about.name[:200]}.{sha256('|'.join(parts).encode()).hexdigest()[:16]}"
+        if name not in self._due and len(self._due) >= self._backlog:
+            self.dropped += 1
             return
-        self.told[mark] = now
-        self.told.move_to_end(mark)
-        while len(self.told) > REMEMBERED:
-            self.told.popitem(last=False)
-        namespace = about.namespace or "default"
-        body: Json = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{about.name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
-            "involvedObject": msgspec.to_builtins(about),
-            "reason": reason,
-            "message": message[:LONGEST_MESSAGE],
-            "type": "Warning" if warning else "Normal",
-            "action": reason,
-            "eventTime": micro_time(),
-            "reportingComponent": self.component,
-            "reportingInstance": self.instance[:128],
-        }
-        try:
-            self.queue.put_nowait((f"/api/v1/namespaces/{namespace}/events", body))
-        except asyncio.QueueFull:
-            log.warning("event dropped", extra={"reason": reason, "about": about.name})
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        series = self._known.get(name)
+        if series is None:
+            series = self._known[name] = _Series(self._new(name, about, type_, reason, text), first=now)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        series.count += 1
+        series.body |= {"count": series.count, "firstTimestamp": series.first, "lastTimestamp": now}
+        self._due[name] = None
+        self._wake.set()
 
     async def run(self) -> None:
-        """Send queued Events until cancelled."""
+        """Write what is due, one after the other; never returns."""
         while True:
-            path, body = await self.queue.get()
-            try:
-                await self.api.create(path, body)
-            except ApiError as error:
-                log.info("event refused", extra={"error": str(error)})
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                name, _ = self._due.popitem(last=False)
+                await self._write(name)
+                await asyncio.sleep(self._pause)
+
+    async def _write(self, name: str) -> None:
+        series = self._known.get(name)
+        if series is None:
+            return
+        namespace = str(series.body["metadata"]["namespace"])
+        try:
+            if series.written:
+                changed = {key: series.body[key] for key in ("count", "lastTimestamp")}
+                await self._api.merge_patch(named(EVENTS, name, namespace=namespace), changed, PartialObject)
+            else:
+                await self._api.create(in_namespace(EVENTS, namespace), series.body, PartialObject)
+                series.written = True
+        except NotFound:
+            self._known.pop(name, None)
+        except ApiError as error:
+            self.dropped += 1
+            series.written = series.written or error.code == 409
+            log.warning("event_dropped name=%s/%s error=%s", namespace, name, error)
+
+    def _new(self, name: str, about: ObjectReference, type_: EventType, reason: str, text: str) -> Json:
+        """The Event; about a cluster-scoped object it lives in `default`, where `kubectl describe` looks for it."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": about.namespace or "default"},
+            "involvedObject": msgspec.to_builtins(about),
+            "type": type_,
+            "reason": reason,
+            "message": text,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+        }

@@ -1,116 +1,135 @@
-"""Work by key: each key at most once in the queue and at most once under way, urgent keys first, failures later again.
+"""Work to be done, by key: a key waits at most once, is never worked on twice at a time, and is tried again after failures.
 
-I/O: none but the event loop's clock.
+A key that is added while it is being worked on is worked on again afterwards. Urgent keys go first. The clock is the
+event loop's; what is to be done with a key is the handler's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from netmgr.kube.errors import ApiError
+from netmgr.kube.backoff import Backoff
+from netmgr.kube.errors import ApiError, LeaseLost
 
-K = TypeVar("K", bound=Hashable)
 log = logging.getLogger(__name__)
-FIRST_DELAY, LONGEST_DELAY = 0.02, 15.0
+K = TypeVar("K", bound=Hashable)
+
+Handler = Callable[[K], Awaitable[float | None]]
+"""Works on one key; gives the seconds after which the key is to come back, or None. An exception means: try again."""
 
 
 class KeyedQueue(Generic[K]):
-    """A deduplicating queue with workers; `handle(key)` is level-triggered and may be called at any time."""
+    """`add`, `add_after` from anywhere in the event loop; `run(handler, workers)` as a task; `drain()` before the end."""
 
-    def __init__(self, handle: Callable[[K], Awaitable[None]], *, workers: int = 16) -> None:
-        """`workers` keys are handled at the same time."""
-        self.handle = handle
-        self.workers = workers
-        self.ready: tuple[OrderedDict[K, None], OrderedDict[K, None]] = (OrderedDict(), OrderedDict())
-        self.under_way: set[K] = set()
-        self.again: set[K] = set()
-        self.failures: dict[K, int] = {}
-        self.timers: dict[K, asyncio.TimerHandle] = {}
-        self.wake = asyncio.Semaphore(0)
-        self.closing = False
+    def __init__(self, name: str, *, first: float = 0.05, longest: float = 30.0) -> None:
+        self.name = name
+        self.retries = 0
+        self._first, self._longest = first, longest
+        self._urgent: deque[K] = deque()
+        self._normal: deque[K] = deque()
+        self._waiting: dict[K, bool] = {}
+        self._working: set[K] = set()
+        self._again: dict[K, bool] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._backoffs: dict[K, Backoff] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
 
     def __len__(self) -> int:
-        return len(self.ready[0]) + len(self.ready[1]) + len(self.under_way)
+        """Keys waiting or being worked on, without delayed ones."""
+        return len(self._waiting) + len(self._working)
 
     def add(self, key: K, *, urgent: bool = False) -> None:
-        """Handle the key as soon as a worker is free; a key under way is handled once more afterwards."""
-        if key in self.under_way:
-            self.again.add(key)
+        """Have the key worked on soon; a delayed add of the same key is thereby done."""
+        self._cancel_timer(key)
+        if key in self._working:
+            self._again[key] = urgent or self._again.get(key, False)
             return
-        lane = self.ready[0 if urgent else 1]
-        if key in self.ready[0] or key in self.ready[1]:
+        if key in self._waiting:
+            if urgent and not self._waiting[key]:
+                self._waiting[key] = True
+                self._urgent.append(key)
+                self._wake.set()
             return
-        lane[key] = None
-        self.wake.release()
+        self._waiting[key] = urgent
+        (self._urgent if urgent else self._normal).append(key)
+        self._wake.set()
 
-    def add_later(self, key: K, delay: float) -> None:
-        """Handle the key after `delay` seconds, or earlier if it was to be handled earlier."""
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have the key worked on in that many seconds, unless it comes earlier by another way."""
         loop = asyncio.get_running_loop()
-        pending = self.timers.get(key)
-        if pending is not None and pending.when() <= loop.time() + delay:
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= loop.time() + seconds:
             return
-        if pending is not None:
-            pending.cancel()
-        self.timers[key] = loop.call_later(delay, self.due, key)
+        self._cancel_timer(key)
+        self._timers[key] = loop.call_later(seconds, self.add, key)
 
-    def due(self, key: K) -> None:
-        """A timer ran out."""
-        self.timers.pop(key, None)
-        self.add(key)
-
-    async def run(self) -> None:
-        """Workers until `close`."""
+    async def run(self, handler: Handler[K], workers: int = 1) -> None:
+        """Work until cancelled; at most `workers` keys at a time."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self.workers):
-                group.create_task(self.work())
+            for _ in range(workers):
+                group.create_task(self._work(handler))
 
-    async def close(self) -> None:
-        """Take no more keys; what is under way is finished by `run`."""
-        self.closing = True
-        for _ in range(self.workers):
-            self.wake.release()
+    async def drain(self) -> None:
+        """Take up no further key, and wait until the handlers under way have ended."""
+        self._closed = True
+        for key in list(self._timers):
+            self._cancel_timer(key)
+        await self._idle.wait()
 
-    async def work(self) -> None:
-        """One worker."""
+    async def _work(self, handler: Handler[K]) -> None:
         while True:
-            await self.wake.acquire()
-            if self.closing:
-                return
-            key = self.next()
-            if key is None:
-                continue
-            self.under_way.add(key)
+            key = await self._take()
             try:
-                await self.handle(key)
-                self.failures.pop(key, None)
-            except ApiError as error:
-                self.fail(key, error)
-            except Exception:
-                log.exception("handler failed", extra={"key": str(key)})
-                self.fail(key, None)
+                after = await self._handle(key, handler)
             finally:
-                self.under_way.discard(key)
-                if key in self.again:
-                    self.again.discard(key)
-                    self.add(key)
+                self._done(key)
+            if after is not None:
+                self.add_after(key, after)
 
-    def next(self) -> K | None:
-        """The oldest urgent key, else the oldest."""
-        for lane in self.ready:
-            if lane:
-                return lane.popitem(last=False)[0]
-        return None
+    async def _handle(self, key: K, handler: Handler[K]) -> float | None:
+        """Seconds until the key's next turn; None where it has none."""
+        try:
+            after = await handler(key)
+        except LeaseLost:
+            raise
+        except ApiError as error:
+            log.warning("retry queue=%s key=%s error=%s", self.name, key, error)
+        except Exception:
+            log.exception("handler_failed queue=%s key=%s", self.name, key)
+        else:
+            self._backoffs.pop(key, None)
+            return after
+        self.retries += 1
+        return self._backoffs.setdefault(key, Backoff(self._first, self._longest)).next()
 
-    def fail(self, key: K, error: ApiError | None) -> None:
-        """Once more after a growing, jittered delay."""
-        count = self.failures.get(key, 0)
-        self.failures[key] = count + 1
-        delay = min(FIRST_DELAY * 2**count, LONGEST_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        if error is not None:
-            log.info("handler retries", extra={"key": str(key), "error": str(error), "delay": delay})
-        self.add_later(key, delay)
+    async def _take(self) -> K:
+        while True:
+            while not self._closed and (self._urgent or self._normal):
+                lane = self._urgent or self._normal
+                key = lane.popleft()
+                if self._waiting.get(key) == (lane is self._urgent):
+                    del self._waiting[key]
+                    self._working.add(key)
+                    self._idle.clear()
+                    return key
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _done(self, key: K) -> None:
+        self._working.discard(key)
+        if not self._working:
+            self._idle.set()
+        if key in self._again:
+            self.add(key, urgent=self._again.pop(key))
+
+    def _cancel_timer(self, key: K) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

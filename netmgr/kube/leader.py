@@ -1,134 +1,176 @@
-"""Leader election by a Lease (coordination.k8s.io/v1), after the rules that make a stale leader harmless.
+"""I/O: one leader among several processes, by a coordination.k8s.io/v1 Lease.
 
-I/O: reads and writes one Lease. Expiry is measured on CLOCK_BOOTTIME (it runs while a machine sleeps) from the moment the last
-successful renewal was *sent*; a request's time-out is shorter than the renewal deadline; others' renewals are judged by when we saw
-the Lease change, never by their clock.
+Time is CLOCK_BOOTTIME (it runs on while the machine is suspended), counted from the moment before the last successful
+renewal was sent. Times written by other machines are never compared with ours: a Lease has expired when it has not
+changed for its whole duration while we watched. A stale leader can waste a write, never do harm (names and
+preconditions see to that), but it must stop at `valid() == False`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-
-import msgspec
 
 from netmgr.api.meta import Json
 from netmgr.api.workload import Lease
 from netmgr.kube.client import Api
-from netmgr.kube.errors import AlreadyExists, ApiError, NotFound
+from netmgr.kube.errors import ApiError, Conflict, LeaseLost, NotFound
+from netmgr.kube.paths import LEASES, in_namespace, named
 
 log = logging.getLogger(__name__)
 
 
 def boottime() -> float:
-    """Seconds since boot, suspension included."""
+    """Seconds on CLOCK_BOOTTIME."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def micro_time() -> str:
-    """Now, as metav1.MicroTime."""
+def now_text() -> str:
+    """The wall clock as MicroTime: RFC 3339 with microseconds, UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def lease_path(namespace: str, name: str = "") -> str:
-    """A Lease, or the collection."""
-    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases" + (f"/{name}" if name else "")
-
-
 class LeaderLease:
-    """Holds, or waits for, one Lease. `leads()` is true only while the last renewal is younger than the duration."""
+    """The Lease `name` in `namespace`; `identity` is unique to this process.
 
-    def __init__(self, api: Api, *, namespace: str, name: str, identity: str, duration: float = 8.0, retry: float = 1.0) -> None:
-        """`duration` seconds without a renewal end the leadership; `retry` seconds lie between attempts."""
-        self.api, self.namespace, self.name, self.identity = api, namespace, name, identity
-        self.duration, self.retry = duration, retry
-        self.renewed: float | None = None
-        self.seen: tuple[str, float] = ("", 0.0)
+    Seconds: others may take over `duration` after the last renewal; this process stops leading `deadline` after it
+    (shorter than `duration`), and tries to renew every `period`.
+    """
 
-    def leads(self) -> bool:
-        """Whether we may write now."""
-        return self.renewed is not None and boottime() - self.renewed < self.duration * 0.75
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        duration: float = 15.0,
+        deadline: float = 10.0,
+        period: float = 2.0,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        if not period < deadline < duration:
+            raise ValueError(f"Lease {namespace}/{name}: period {period} < deadline {deadline} < duration {duration} must hold")
+        self._api, self._identity, self._clock = api, identity, clock
+        self._collection, self._path = in_namespace(LEASES, namespace), named(LEASES, name, namespace=namespace)
+        self._name, self._duration, self._deadline, self._period = name, duration, deadline, period
+        self._renewed: float | None = None
+        self._mine: Lease | None = None
+        self._seen: tuple[str, float] = ("", 0.0)
+
+    def valid(self) -> bool:
+        """Whether this process may still write as the leader."""
+        return self._renewed is not None and self._clock() - self._renewed < self._deadline
+
+    def remaining(self) -> float:
+        """Seconds for which `valid()` stays true without another renewal; a write's time-out must be below this."""
+        return 0.0 if self._renewed is None else max(0.0, self._renewed + self._deadline - self._clock())
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the Lease, run `lead()` while it is held, give it back when `lead()` returns or this is cancelled.
+
+        On cancellation (SIGTERM) `lead()` is cancelled first and may end its writes in flight; only then the Lease is
+        released. LeaseLost is raised when a renewal did not succeed in time: `lead()` has ended by then.
+        """
+        await self.acquire()
+        leading = asyncio.ensure_future(lead())
+        renewing = asyncio.create_task(self.renew())
+        try:
+            await asyncio.wait({leading, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended_by_itself = leading.done()
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+            lost = renewing.done()
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            if not lost:
+                await self.release()
+        if ended_by_itself:
+            leading.result()
+        elif lost:
+            raise LeaseLost(f"Lease {self._path}: {self._identity} did not renew it within {self._deadline:g} s")
 
     async def acquire(self) -> None:
-        """Return once we lead."""
-        while not self.leads():
-            try:
-                await self.attempt()
-            except ApiError as error:
-                log.info("lease not acquired", extra={"error": str(error)})
-            if not self.leads():
-                await asyncio.sleep(self.retry)
-
-    async def keep(self) -> None:
-        """Renew until the leadership is lost; returns then."""
-        while self.leads():
-            await asyncio.sleep(self.retry)
-            try:
-                await self.attempt()
-            except ApiError as error:
-                log.warning("lease not renewed", extra={"error": str(error)})
-        self.renewed = None
-
-    async def attempt(self) -> None:
-        """Take or renew the Lease if it is ours, free or expired."""
-        sent = boottime()
-        path = lease_path(self.namespace, self.name)
-        timeout = self.duration / 4
-        try:
-            lease = msgspec.json.decode(await self.api.call("GET", path, seconds=timeout), type=Lease)
-        except NotFound:
-            body = self.body(transitions=0)
-            try:
-                await self.api.call("POST", lease_path(self.namespace), body, seconds=timeout)
-            except AlreadyExists:
-                return
-            self.renewed = sent
-            return
-        if not self.may_take(lease):
-            return
-        mine = lease.spec.holder_identity == self.identity
-        transitions = (lease.spec.lease_transitions or 0) + (0 if mine else 1)
-        body = self.body(transitions=transitions, acquired=lease.spec.acquire_time if mine else None)
-        body["metadata"]["resourceVersion"] = lease.metadata.resource_version
-        await self.api.call("PUT", path, body, seconds=timeout)
-        self.renewed = sent
-
-    def may_take(self, lease: Lease) -> bool:
-        """Ours, given back, or unchanged for as long as it lasts."""
-        if lease.metadata.resource_version != self.seen[0]:
-            self.seen = (lease.metadata.resource_version, boottime())
-        if lease.spec.holder_identity in {self.identity, "", None}:
-            return True
-        return boottime() - self.seen[1] > (lease.spec.lease_duration_seconds or self.duration)
-
-    def body(self, *, transitions: int, acquired: str | None = None) -> Json:
-        """The Lease as we write it."""
-        now = micro_time()
-        return {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {
-                "holderIdentity": self.identity,
-                "leaseDurationSeconds": int(self.duration),
-                "acquireTime": acquired or now,
-                "renewTime": now,
-                "leaseTransitions": transitions,
-            },
-        }
+        """Return once this process holds the Lease."""
+        while not await self._try():  # noqa: ASYNC110 - another process changes it
+            await asyncio.sleep(self._period * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        log.info("lease_acquired lease=%s identity=%s", self._path, self._identity)
 
     async def release(self) -> None:
-        """Give the Lease back, so that the next leader need not wait; call after the last write has ended."""
-        if not self.leads():
+        """Give the Lease back, if it is ours; whoever waits takes it at its next look."""
+        held, self._renewed, self._mine = self._mine, None, None
+        if held is None:
             return
-        self.renewed = None
-        path = lease_path(self.namespace, self.name)
+        free = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now_text()}
+        guard = {"uid": held.metadata.uid, "resourceVersion": held.metadata.resource_version}
         try:
-            lease = await self.api.get(path, Lease, seconds=self.duration / 4)
-            if lease.spec.holder_identity == self.identity:
-                version = {"resourceVersion": lease.metadata.resource_version}
-                await self.api.merge_patch(path, {"metadata": version, "spec": {"holderIdentity": None}})
+            await self._api.merge_patch(self._path, {"metadata": guard, "spec": free}, Lease, timeout=self._period)
         except ApiError as error:
-            log.info("lease not given back", extra={"error": str(error)})
+            log.warning("lease_not_released lease=%s error=%s", self._path, error)
+
+    async def renew(self) -> None:
+        """Ends when the deadline has passed without a renewal, or somebody else has the Lease."""
+        while self.valid():
+            await asyncio.sleep(min(self._period, self.remaining()))
+            if not self.valid():
+                break
+            if not await self._try() and self._mine is None:
+                break
+        self._renewed = None
+        log.error("lease_lost lease=%s identity=%s", self._path, self._identity)
+
+    async def _try(self) -> bool:
+        """One attempt to take or renew the Lease, bounded in time; False where it did not work."""
+        sent = self._clock()
+        limit = self._period if self._renewed is None else min(self._period, self.remaining())
+        try:
+            async with asyncio.timeout(max(limit, 0.05)):
+                lease = await self._read()
+                if lease is not None and not self._may_take(lease):
+                    self._mine = None
+                    return False
+                self._mine = await self._write(lease)
+        except TimeoutError:
+            return False
+        except Conflict:
+            return False
+        except ApiError as error:
+            log.warning("lease_attempt_failed lease=%s error=%s", self._path, error)
+            return False
+        self._renewed = sent
+        return True
+
+    async def _read(self) -> Lease | None:
+        try:
+            return await self._api.get(self._path, Lease)
+        except NotFound:
+            return None
+
+    def _may_take(self, lease: Lease) -> bool:
+        holder = lease.spec.holder_identity
+        if not holder or holder == self._identity:
+            return True
+        if self._seen[0] != lease.metadata.resource_version:
+            self._seen = lease.metadata.resource_version, self._clock()
+        return self._clock() - self._seen[1] >= (lease.spec.lease_duration_seconds or self._duration)
+
+    async def _write(self, lease: Lease | None) -> Lease:
+        now = now_text()
+        spec: Json = {"holderIdentity": self._identity, "leaseDurationSeconds": round(self._duration), "renewTime": now}
+        if lease is None:
+            body: Json = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": self._name},
+                "spec": spec | {"acquireTime": now, "leaseTransitions": 0},
+            }
+            return await self._api.create(self._collection, body, Lease)
+        if lease.spec.holder_identity != self._identity:
+            spec |= {"acquireTime": now, "leaseTransitions": (lease.spec.lease_transitions or 0) + 1}
+        guard = {"uid": lease.metadata.uid, "resourceVersion": lease.metadata.resource_version}
+        return await self._api.merge_patch(self._path, {"metadata": guard, "spec": spec}, Lease)

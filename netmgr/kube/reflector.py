@@ -1,12 +1,9 @@
-"""A complete, current copy of one resource: paged list, watch with bookmarks, relist with synthetic deletes.
+"""I/O: keeps a copy of one collection in memory and reports every change of it, for as long as the process lives.
 
-I/O: one list and one watch at a time. What an event means is decided by the pure `Store`; the loop around it only moves bytes.
-
-* A list is paged (limit, continue); a token that expired starts the list again.
-* A watch ends by itself after a jittered 240 to 300 s; the next one resumes at the last version, bookmarks included.
-* Silence (no event, no bookmark: the API server sends one about each minute) ends the watch: half-open connections are found.
-* 410, as HTTP status or inside the stream, relists; objects that are gone then are reported as deleted, and an object whose UID
-  changed as deleted and added.
+List in pages, watch from there; when the stream ends, watch again from the last known resourceVersion; when that is too
+old (410, as HTTP status or as an ERROR event), list again and report the difference, including what vanished meanwhile.
+Rules learnt from kube-apiserver 1.35: bookmarks come about once a minute, so a silent stream is a dead one; a paged list
+whose token expires must begin anew; an object deleted and created between two lists has another UID.
 """
 
 from __future__ import annotations
@@ -14,188 +11,177 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from contextlib import aclosing
+from typing import Generic, TypeVar
 
 import msgspec
 
-from netmgr.api.meta import Meta
-from netmgr.kube.client import Api
-from netmgr.kube.errors import ApiError, Gone, error_of
+from netmgr.api.meta import Meta, PartialObject
+from netmgr.kube.backoff import Backoff
+from netmgr.kube.client import Api, decoder_of
+from netmgr.kube.errors import ApiError, Gone, Status, Unavailable
+from netmgr.kube.store import EventKind, OnEvent, Store, Watched, key_of
+
+__all__ = ["EventKind", "OnEvent", "Reflector", "Watched", "key_of"]
 
 log = logging.getLogger(__name__)
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+W = TypeVar("W", bound=Watched)
+
+SILENCE = 150.0
+"""Seconds without event or bookmark after which a watch counts as dead."""
 
 
-class HasMeta(Protocol):
-    """Anything with metadata."""
-
-    @property
-    def metadata(self) -> Meta:
-        """The object's metadata."""
-
-
-T = TypeVar("T", bound=HasMeta)
-
-
-class Change(Enum):
-    """What happened to an object."""
-
-    ADDED = "ADDED"
-    MODIFIED = "MODIFIED"
-    DELETED = "DELETED"
-
-
-OnEvent = Callable[[Change, T, T | None], None]
-
-
-def key_of(meta: Meta) -> str:
-    """`namespace/name`, or `name` for cluster-scoped objects."""
-    return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-
-
-class Store(Generic[T]):
-    """The copy, and the rules that turn lists and watch events into changes."""
-
-    def __init__(self, on_event: OnEvent[T] | None = None) -> None:
-        """`on_event(change, object, previous)` is called after the copy has changed."""
-        self.objects: dict[str, T] = {}
-        self.tell = on_event or (lambda _change, _now, _before: None)
-
-    def replace(self, items: list[T]) -> None:
-        """A full list: additions, changes, and deletions that nobody told us about."""
-        listed = {key_of(one.metadata): one for one in items}
-        for key in [key for key in self.objects if key not in listed]:
-            self.remove(self.objects[key])
-        for one in listed.values():
-            self.put(one)
-
-    def put(self, now: T) -> None:
-        """An object as it is now; the same version again is no change, another UID is another object."""
-        key = key_of(now.metadata)
-        before = self.objects.get(key)
-        if before is not None and before.metadata.uid != now.metadata.uid:
-            self.remove(before)
-            before = None
-        if before is not None and before.metadata.resource_version == now.metadata.resource_version:
-            return
-        self.objects[key] = now
-        self.tell(Change.ADDED if before is None else Change.MODIFIED, now, before)
-
-    def remove(self, gone: T) -> None:
-        """An object that is no longer there."""
-        before = self.objects.pop(key_of(gone.metadata), None)
-        if before is not None:
-            self.tell(Change.DELETED, gone, before)
-
-
-class WatchEvent(msgspec.Struct):
-    """One line of a watch."""
+class WatchEvent(msgspec.Struct, frozen=True):
+    """One line of a watch stream."""
 
     type: str
     object: msgspec.Raw
 
 
-class Mark(msgspec.Struct):
-    """The part of a BOOKMARK that matters."""
+class _Bookmark(msgspec.Struct, frozen=True):
+    """The object of a BOOKMARK event carries nothing but its resourceVersion."""
 
     metadata: Meta
 
 
-class Reflector(Generic[T]):
-    """Keeps a store in step with the API server until its task is cancelled."""
+class Reflector(Generic[W]):
+    """A live copy of the collection at `path`. Run `run()` as a task; `synced` is set after the first whole list.
+
+    `store` maps keys (see `key_of`) to objects and is for reading. `resource_version` is how far the copy is.
+    """
 
     def __init__(
         self,
         api: Api,
         path: str,
-        kind: type[T],
+        type_: type[W],
         *,
         field_selector: str = "",
         label_selector: str = "",
-        on_event: OnEvent[T] | None = None,
+        on_event: OnEvent[W] | None = None,
+        page: int = 500,
+        silence: float = SILENCE,
+        longest_pause: float = 5.0,
     ) -> None:
-        """`path` is the collection; selectors as in kubectl."""
-        self.api, self.path, self.kind = api, path, kind
-        self.query = {
-            **({"fieldSelector": field_selector} if field_selector else {}),
-            **({"labelSelector": label_selector} if label_selector else {}),
-        }
-        self.store: Store[T] = Store(on_event)
         self.synced = asyncio.Event()
         self.resource_version = ""
-        self.moved = asyncio.Condition()
-        self.decode = msgspec.json.Decoder(kind).decode
-        self.decode_event = msgspec.json.Decoder(WatchEvent).decode
-        self.decode_mark = msgspec.json.Decoder(Mark).decode
+        self.lists = 0
+        self._copy: Store[W] = Store(on_event)
+        self._api, self._path, self._type = api, path, type_
+        self._field_selector, self._label_selector = field_selector, label_selector
+        self._page, self._silence = page, silence
+        self._backoff = Backoff(0.05, longest_pause)
+        self._moved = asyncio.Event()
 
     @property
-    def objects(self) -> Mapping[str, T]:
-        """The copy, by `key_of`."""
-        return self.store.objects
+    def store(self) -> dict[str, W]:
+        """The copy."""
+        return self._copy.objects
 
     async def run(self) -> None:
-        """List, then watch, for ever; troubles are logged and retried with a growing, jittered pause."""
-        pause = FIRST_PAUSE
+        """Never returns; cancel the task to end it."""
+        listed = False
+        while True:
+            before = self.resource_version
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                await self._watch()
+            except Gone:
+                log.info("relist path=%s resource_version=%s", self._path, self.resource_version)
+                listed = False
+            except ApiError as error:
+                log.warning("watch_interrupted path=%s error=%s", self._path, error)
+            if self.resource_version != before:
+                self._backoff.reset()
+            await asyncio.sleep(self._backoff.next())
+
+    async def wait_at_least(self, resource_version: str, timeout: float = 30.0) -> None:
+        """Wait until the copy is at least as new as the given resourceVersion; TimeoutError after `timeout` seconds."""
+        async with asyncio.timeout(timeout):
+            while not self.resource_version or int(self.resource_version) < int(resource_version):
+                self._moved.clear()
+                await self._moved.wait()
+
+    async def _list(self) -> None:
+        """Read the whole collection; nothing is reported before the last page is there."""
+        found: list[W] = []
+        token, limit = "", self._page
         while True:
             try:
-                if not self.resource_version:
-                    await self.list()
-                    pause = FIRST_PAUSE
-                await self.watch()
-                pause = FIRST_PAUSE
+                page = await self._api.list_page(
+                    self._path,
+                    msgspec.Raw,
+                    field_selector=self._field_selector,
+                    label_selector=self._label_selector,
+                    limit=limit,
+                    token=token,
+                )
             except Gone:
-                self.resource_version = ""
-            except (ApiError, msgspec.DecodeError) as error:
-                log.warning("reflector retries", extra={"path": self.path, "error": str(error), "pause": pause})
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause = min(pause * 2, LONGEST_PAUSE)
-
-    async def list(self) -> None:
-        """One consistent list into the store."""
-        items, version = await self.api.list(self.path, self.kind, query=self.query)
-        self.store.replace(items)
-        await self.at(version)
+                if not token:
+                    raise
+                found, token, limit = [], "", 0
+                continue
+            found += [item for raw in page.items or () if (item := self._decode(raw)) is not None]
+            token = page.metadata.continue_
+            if not token:
+                break
+        self.lists += 1
+        self._copy.replace_all(found)
+        self._advance(page.metadata.resource_version)
         self.synced.set()
 
-    async def watch(self) -> None:
-        """One watch from the last version until it ends."""
-        seconds = str(random.randint(240, 300))  # noqa: S311 - jitter, so that replicas do not reconnect together
+    async def _watch(self) -> None:
+        """Follow one watch stream until it ends."""
         query = {
-            **self.query,
-            "resourceVersion": self.resource_version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": seconds,
+            "resourceVersion": self.resource_version,
+            "timeoutSeconds": str(random.randint(240, 300)),  # noqa: S311 - spreads reconnects, no secret
+            "fieldSelector": self._field_selector,
+            "labelSelector": self._label_selector,
         }
-        async with self.api.watch(self.path, query) as stream:
-            async for line in stream:
-                if line:
-                    await self.apply(line)
+        wanted = {key: value for key, value in query.items() if value}
+        async with aclosing(self._api.watch(self._path, wanted, silence=self._silence)) as lines:
+            async for line in lines:
+                self._handle(line)
 
-    async def apply(self, line: bytes) -> None:
-        """One watch event into the store."""
-        event = self.decode_event(line)
-        if event.type == "BOOKMARK":
-            await self.at(self.decode_mark(event.object).metadata.resource_version)
-            return
-        if event.type == "ERROR":
-            code = msgspec.json.decode(event.object, type=dict[str, object]).get("code")
-            raise error_of("WATCH", self.path, code if isinstance(code, int) else 500, bytes(event.object))
-        one = self.decode(event.object)
-        if event.type == Change.DELETED.value:
-            self.store.remove(one)
+    def _handle(self, line: bytes) -> None:
+        try:
+            event: WatchEvent = decoder_of(WatchEvent).decode(line)
+            if event.type == "BOOKMARK":
+                bookmark: _Bookmark = decoder_of(_Bookmark).decode(event.object)
+                self._advance(bookmark.metadata.resource_version)
+                return
+            if event.type == "ERROR":
+                status: Status = decoder_of(Status).decode(event.object)
+                raise Gone(f"watch {self._path}", status)  # whatever the code: the position is lost, so list again
+            item = self._decode(event.object)
+            metadata = item.metadata if item else decoder_of(PartialObject).decode(event.object).metadata
+        except msgspec.MsgspecError as unreadable:
+            raise Unavailable(f"watch {self._path}", Status(message=f"unreadable event: {unreadable}")) from unreadable
+        if event.type == "DELETED" or item is None:
+            self._forget(key_of(metadata), item)
         else:
-            self.store.put(one)
-        await self.at(one.metadata.resource_version)
+            self._copy.put(item)
+        self._advance(metadata.resource_version)
 
-    async def at(self, version: str) -> None:
-        """The copy is at that version now."""
-        self.resource_version = version
-        async with self.moved:
-            self.moved.notify_all()
+    def _forget(self, key: str, last: W | None) -> None:
+        """An object that is gone, or has become unreadable, which for us is the same."""
+        last = last or self.store.get(key)
+        if last is not None:
+            self._copy.remove(last)
 
-    async def wait_at_least(self, version: str) -> None:
-        """Until the copy is as new as a list that returned this version (numbers since KEP-5504; etcd's always were)."""
-        async with self.moved:
-            await self.moved.wait_for(lambda: int(self.resource_version or 0) >= int(version))
+    def _decode(self, raw: msgspec.Raw) -> W | None:
+        """An object, or nothing where it does not fit the struct (an older schema let it in): one must not stop all."""
+        try:
+            decoded: W = decoder_of(self._type).decode(raw)
+        except msgspec.MsgspecError as unreadable:
+            log.warning("object_unreadable path=%s error=%s start=%r", self._path, unreadable, bytes(raw)[:200])
+            return None
+        return decoded
+
+    def _advance(self, resource_version: str) -> None:
+        if resource_version:
+            self.resource_version = resource_version
+            self._moved.set()
