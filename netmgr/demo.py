@@ -87,9 +87,7 @@ class Demo:
 
     def auto_pool(self) -> str:
         """Name of the application's pool."""
-        found = json.loads(
-            self.kubectl("get", "sp", "-l", "ipam.spidernet.io/owner-application-name=nginx", "-o", "json")
-        )
+        found = json.loads(self.kubectl("get", "sp", "-l", "ipam.spidernet.io/owner-application-name=nginx", "-o", "json"))
         return str(found["items"][0]["metadata"]["name"])
 
     def reach(self, *arguments: str) -> bool:
@@ -134,9 +132,7 @@ class Demo:
 
     def router_routes(self) -> list[dict[str, object]]:
         """BGP routes in the router's kernel table."""
-        found: list[dict[str, object]] = json.loads(
-            self.lab.run("tor", ["ip", "-j", "route", "show", "proto", "bgp"]).stdout
-        )
+        found: list[dict[str, object]] = json.loads(self.lab.run("tor", ["ip", "-j", "route", "show", "proto", "bgp"]).stdout)
         return found
 
 
@@ -160,9 +156,7 @@ def main() -> int:
             with step("the lab is taken down"):
                 lab.down()
     word = "[bold green]PASSED[/bold green]" if reached else "[bold red]FAILED[/bold red]"
-    console.print(
-        f"\n{word}: {verdict if reached else verdict + '; see the tables above'} ({time.monotonic() - began:.0f} s)"
-    )
+    console.print(f"\n{word}: {verdict if reached else verdict + '; see the tables above'} ({time.monotonic() - began:.0f} s)")
     return 0 if reached else 1
 
 
