@@ -1,0 +1,34 @@
+"""`netmgr controller`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path, exists=True), help="How to reach the API server [in a Pod: its ServiceAccount]."
+)
+@click.option(
+    "--namespace",
+    default=lambda: os.environ.get("POD_NAMESPACE", "kube-system"),
+    help="Where Leases live [$POD_NAMESPACE, else kube-system].",
+)
+@click.option("--identity", default="", help="Name in the leader Lease; unique to this process [host, Pod and process id].")
+def command(kubeconfig: Path | None, namespace: str, identity: str) -> None:
+    """Decide pools and addresses for the whole cluster.
+
+    Several may run; one leads (Lease `netmgr-controller`), the others keep warm copies. Ends with 0 at SIGTERM, after its writes in
+    flight, and with 1 when it lost the Lease: start it again.
+    """
+    import uvloop
+
+    from netmgr import log
+    from netmgr.controller.process import run
+
+    log.configure()
+    sys.exit(uvloop.run(run(kubeconfig, namespace, identity)))

@@ -1,0 +1,127 @@
+"""Kubernetes objects to the values that the ipam room decides on. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from ipam.acceptance import Acceptance, Declared
+from ipam.application import Application
+from ipam.prefix import AddressFamily, RangeSet
+from ipam.selection import PodView, PoolView, Requirement, Selector
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import LabelSelector, Meta
+from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.workload import Pod, Workload
+
+APPLICATION = "netmgr.io/application"
+APPLICATION_UID = "netmgr.io/application-uid"
+RECLAIM = "netmgr.io/reclaim"
+MIRROR, CONFIG_HASH = "kubernetes.io/config.mirror", "kubernetes.io/config.hash"
+TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+def family_of(text: str) -> AddressFamily:
+    """The family of an address, range or prefix, by its spelling."""
+    return AddressFamily.IPV6 if ":" in text else AddressFamily.IPV4
+
+
+def declared(one: SpiderSubnet | SpiderIPPool) -> Declared:
+    """What its owner wrote."""
+    return Declared(
+        name=one.metadata.name,
+        created=one.metadata.creation_timestamp,
+        subnet=one.spec.subnet,
+        ips=tuple(one.spec.ips or ()),
+        exclude_ips=tuple(one.spec.exclude_ips or ()),
+        gateway=one.spec.gateway or "",
+    )
+
+
+def selector_of(one: LabelSelector | None) -> Selector | None:
+    """A label selector as requirements; nothing where there is none."""
+    if one is None:
+        return None
+    equal = tuple(Requirement(key, "In", frozenset({value})) for key, value in (one.match_labels or {}).items())
+    listed = tuple(Requirement(e.key, e.operator, frozenset(e.values or ())) for e in one.match_expressions or ())
+    return Selector(equal + listed)
+
+
+def pool_view(pool: SpiderIPPool, verdict: Acceptance | None, free: int) -> PoolView:
+    """A pool as selection sees it."""
+    spec = pool.spec
+    return PoolView(
+        name=pool.metadata.name,
+        family=family_of(spec.subnet),
+        free=free,
+        accepted=verdict is not None and verdict.accepted,
+        refusal=verdict.message if verdict is not None else "",
+        terminating=pool.metadata.deletion_timestamp is not None,
+        disabled=spec.disable,
+        default=spec.default,
+        application=(pool.metadata.annotations or {}).get(APPLICATION, ""),
+        node_names=frozenset(spec.node_name or ()),
+        node_selector=selector_of(spec.node_affinity),
+        namespaces=frozenset(spec.namespace_name or ()),
+        namespace_selector=selector_of(spec.namespace_affinity),
+        pod_selector=selector_of(spec.pod_affinity),
+    )
+
+
+def pod_view(pod: Pod, application: Application | None, node: Meta | None, namespace: Meta | None) -> PodView:
+    """A Pod as selection sees it."""
+    return PodView(
+        namespace=pod.metadata.namespace,
+        labels=pod.metadata.labels or {},
+        node=pod.spec.node_name,
+        node_labels=(node.labels if node else None) or {},
+        namespace_labels=(namespace.labels if namespace else None) or {},
+        application=application.book_key if application else "",
+    )
+
+
+def application_of(kind: str, workload: Workload) -> Application:
+    """A Deployment, ReplicaSet or StatefulSet as an application."""
+    meta = workload.metadata
+    return Application(group_version="apps/v1", kind=kind, namespace=meta.namespace, name=meta.name, uid=meta.uid)
+
+
+def needs_addresses(pod: Pod) -> bool:
+    """Whether the Pod is one that a node will ask addresses for: bound, not on the host's network, alive."""
+    meta = pod.metadata
+    alive = meta.deletion_timestamp is None and pod.status.phase not in TERMINAL
+    return bool(pod.spec.node_name) and not pod.spec.host_network and alive
+
+
+def runtime_uid(pod: Pod) -> str:
+    """What CNI calls the Pod, where it differs from its UID: static Pods (their mirror repeats the same hash)."""
+    annotations = pod.metadata.annotations or {}
+    return annotations.get(CONFIG_HASH, "") if MIRROR in annotations else ""
+
+
+def ordinal_of(pod: Pod, application: Application | None) -> int | None:
+    """The number at the end of a StatefulSet Pod's name."""
+    if application is None or application.kind != "StatefulSet":
+        return None
+    base, _, number = pod.metadata.name.rpartition("-")
+    return int(number) if base == application.name and number.isdigit() else None
+
+
+def book_of(subnet: SpiderSubnet) -> dict[str, tuple[list[str], str]]:
+    """The subnet's book: pool name to (ranges, application key)."""
+    text = subnet.status.controlled_ip_pools
+    entries: dict[str, dict[str, object]] = json.loads(text) if text else {}
+    return {name: (list(map(str, _items(e.get("ips")))), str(e.get("application", ""))) for name, e in entries.items()}
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def ranges_of(family: AddressFamily, texts: list[str]) -> RangeSet:
+    """Ranges that netmgr wrote itself."""
+    return RangeSet.parse(family, texts)
+
+
+def held_by(one: IPAllocation) -> str:
+    """`namespace/name` of the Pod that holds the address."""
+    return f"{one.spec.pod.namespace}/{one.spec.pod.name}"

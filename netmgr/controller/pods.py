@@ -1,0 +1,297 @@
+"""Early binding: as soon as a Pod has a node with a live agent, its addresses are chosen in memory and created.
+
+I/O: one create per address; a Pod condition and an Event only where there is no address to give.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ipam import selection
+from ipam.annotations import AddressRequest, InterfaceRequest, Source, parse_request
+from ipam.application import Application, auto_pool_name
+from ipam.errors import AnnotationError
+from ipam.prefix import Address, AddressFamily, allocation_name, parse_prefix
+from netmgr.api import allocation
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import Json, ObjectReference
+from netmgr.api.workload import Pod
+from netmgr.controller import codec
+from netmgr.controller.owners import Unproved, top_owner
+from netmgr.controller.world import World
+from netmgr.kube import paths
+from netmgr.kube.errors import AlreadyExists, ApiError
+from netmgr.kube.events import EventRecorder
+from netmgr.kube.leader import now_text
+
+log = logging.getLogger(__name__)
+CONDITION = "netmgr.io/AddressesAllocated"
+MANAGER = "netmgr-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a Pod has no address: `reason` is a word, `message` a sentence; `quiet` while it is only a matter of moments."""
+
+    reason: str
+    message: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One address to be claimed: interface, family, and the pools to try, in order."""
+
+    interface: str
+    family: AddressFamily
+    pools: tuple[str, ...]
+    siblings: int
+    why: str
+
+
+class Pods:
+    """Handler of the key "pod"."""
+
+    def __init__(self, world: World, events: EventRecorder) -> None:
+        self.world, self.events = world, events
+        self.refused: dict[str, str] = {}
+
+    async def claim(self, key: str) -> float | None:
+        """Give one Pod its addresses, or say why it has none."""
+        pod = self.world.pods.store.get(key)
+        if pod is None or not codec.needs_addresses(pod):
+            self.world.waiting.discard(key)
+            return None
+        self.world.waiting.add(key)
+        refusal = await self._claim(pod)
+        if refusal is not None:
+            await self._refuse(pod, refusal)
+            return None
+        self.world.waiting.discard(key)
+        if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
+            await self._condition(pod, "True", "Allocated", "all addresses are allocated")
+        return None
+
+    async def _claim(self, pod: Pod) -> Refusal | None:
+        boot_id = self.world.agent_boot_id(pod.spec.node_name)
+        if boot_id is None:
+            words = f"node {pod.spec.node_name} has no live netmgr agent; look at DaemonSet netmgr-agent on that node"
+            return Refusal("NoAgent", words)
+        owner = top_owner(pod, self.world.deployments.store, self.world.replica_sets.store, self.world.stateful_sets.store)
+        if isinstance(owner, Unproved):
+            return Refusal("OwnerUnproved", f"Pod {pod.metadata.name}: {owner.why}", quiet=True)
+        namespace = self.world.namespaces.store.get(pod.metadata.namespace)
+        try:
+            request = parse_request(pod.metadata.annotations, namespace.metadata.annotations if namespace else None)
+        except AnnotationError as error:
+            return Refusal("BadAnnotation", str(error))
+        slots = self._slots(pod, owner, request)
+        if isinstance(slots, Refusal):
+            return slots
+        have = {
+            (one.spec.interface, codec.family_of(one.spec.address)) for one in self.world.by_pod.get(pod.metadata.uid, {}).values()
+        }
+        for slot in slots:
+            if (slot.interface, slot.family) not in have:
+                refusal = await self._fill(pod, owner, slot, boot_id)
+                if refusal is not None:
+                    return refusal
+        return None
+
+    def _slots(self, pod: Pod, owner: Application | None, request: AddressRequest) -> list[Slot] | Refusal:
+        """What has to be claimed, with the candidates for each."""
+        views = self._views()
+        if not request.interfaces:
+            return self._default_slots(views)
+        slots: list[Slot] = []
+        for one in request.interfaces:
+            for family, names in one.names.items():
+                pools = self._named(one, family, names, owner, views)
+                if isinstance(pools, Refusal):
+                    return pools
+                slots.append(Slot(one.interface, family, tuple(pools), len(one.names), f"{one.source.value} named by annotation"))
+        return slots
+
+    def _default_slots(self, views: dict[str, selection.PoolView]) -> list[Slot] | Refusal:
+        found = {family: tuple(selection.default_pools(family, views)) for family in AddressFamily}
+        families = [family for family, pools in found.items() if pools]
+        if not families:
+            words = (
+                "no rule gives this Pod an address: it has no ipam.spidernet.io annotation, its namespace names no pool, "
+                "and no SpiderIPPool has spec.default; add the annotation or set spec.default on a pool"
+            )
+            return Refusal("NoRule", words)
+        return [Slot("eth0", family, found[family], len(families), "default pool") for family in families]
+
+    def _named(
+        self,
+        one: InterfaceRequest,
+        family: AddressFamily,
+        names: tuple[str, ...],
+        owner: Application | None,
+        views: dict[str, selection.PoolView],
+    ) -> list[str] | Refusal:
+        """Pools for one interface and family."""
+        if one.source is not Source.SUBNET:
+            return selection.named_pools(names, family, views)
+        if owner is None:
+            words = "a Pod without a controller cannot have a pool of its own; use ipam.spidernet.io/ippool, or a Deployment"
+            return Refusal("NoController", words)
+        pool = auto_pool_name(owner, family, one.interface)
+        if pool in views:
+            return [pool]
+        problem = self.world.problems.get(owner.book_key)
+        return Refusal("PoolPending", problem or f"pool {pool} is being made for {owner}", quiet=problem is None)
+
+    def _views(self) -> dict[str, selection.PoolView]:
+        verdicts = self.world.verdicts()[1]
+        views: dict[str, selection.PoolView] = {}
+        for name, pool in self.world.pools.store.items():
+            ledger = self.world.ledger(name)
+            views[name] = codec.pool_view(pool, verdicts.get(name), ledger.free if ledger is not None else 0)
+        return views
+
+    async def _fill(self, pod: Pod, owner: Application | None, slot: Slot, boot_id: str) -> Refusal | None:
+        """Claim one address from the first usable candidate."""
+        kept = self._retained(pod, owner, slot)
+        if kept is not None:
+            return await self._rebind(pod, kept, slot, boot_id)
+        node = self.world.nodes.store.get(pod.spec.node_name)
+        namespace = self.world.namespaces.store.get(pod.metadata.namespace)
+        view = codec.pod_view(pod, owner, node.metadata if node else None, namespace.metadata if namespace else None)
+        tried = selection.candidates(slot.pools, slot.family, self._views(), view)
+        for candidate in tried:
+            if candidate.usable and await self._create(pod, owner, slot, candidate.pool, boot_id):
+                return None
+        reasons = "; ".join(f"SpiderIPPool {one.pool} {one.refusal or 'has no free address'}" for one in tried)
+        return Refusal("NoUsablePool", f"no {slot.family.word} address for {slot.interface}: {reasons or 'no pool is named'}")
+
+    def _retained(self, pod: Pod, owner: Application | None, slot: Slot) -> IPAllocation | None:
+        """The allocation that this ordinal holds already."""
+        ordinal = codec.ordinal_of(pod, owner)
+        if owner is None or ordinal is None:
+            return None
+        for pool in slot.pools:
+            for one in self.world.by_pool.get(pool, {}).values():
+                claimant = one.spec.claimant
+                if (claimant.uid, claimant.ordinal, one.spec.interface) == (owner.uid, ordinal, slot.interface):
+                    return one
+        return None
+
+    async def _rebind(self, pod: Pod, kept: IPAllocation, slot: Slot, boot_id: str) -> Refusal | None:
+        """Hand an address to the ordinal's next Pod, once the old holder is proved detached."""
+        status = kept.status
+        if not (status.phase == allocation.DETACHED and status.pod_uid == kept.spec.pod.uid):
+            words = (
+                f"address {kept.spec.address} of this ordinal is still attached to Pod {kept.spec.pod.name} on node "
+                f"{kept.spec.node_name}; it follows when that node's agent reports it detached"
+            )
+            return Refusal("WaitsForRelease", words)
+        value = kept.spec.address
+        spec = self._spec(pod, None, slot, kept.spec.pool, value, boot_id)
+        body: Json = {
+            "metadata": {"uid": kept.metadata.uid, "resourceVersion": kept.metadata.resource_version},
+            "spec": {key: spec[key] for key in ("nodeName", "pod", "bootID", "reason")},
+        }
+        await self.world.api.merge_patch(paths.named(allocation.ALLOCATIONS, kept.metadata.name), body, IPAllocation)
+        return None
+
+    async def _create(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, boot_id: str) -> bool:
+        """Create the allocation of the pool's next free address; False if the pool is full."""
+        ledger = self.world.ledger(pool)
+        if ledger is None:
+            return False
+        while (value := ledger.take()) is not None:
+            address = Address(slot.family.number, value)
+            body: Json = {
+                "apiVersion": allocation.GROUP_VERSION,
+                "kind": "IPAllocation",
+                "metadata": {"name": allocation_name(address)},
+                "spec": self._spec(pod, owner, slot, pool, str(address), boot_id),
+            }
+            try:
+                await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
+            except AlreadyExists:
+                log.info("address_taken address=%s pool=%s", address, pool)
+                continue
+            except ApiError:
+                ledger.give_back(value)
+                raise
+            return True
+        return False
+
+    def _spec(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, address: str, boot_id: str) -> Json:
+        """Everything the node needs to answer ADD."""
+        source = self.world.pools.store[pool]
+        meta = pod.metadata
+        holder: Json = {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+        if runtime := codec.runtime_uid(pod):
+            holder["runtimeUID"] = runtime
+        spec: Json = {
+            "address": address,
+            "prefixLength": parse_prefix(source.spec.subnet).length,
+            "pool": pool,
+            "nodeName": pod.spec.node_name,
+            "interface": slot.interface,
+            "siblings": slot.siblings,
+            "claimant": claimant_of(pod, owner),
+            "pod": holder,
+            "bootID": boot_id,
+            "reason": f"{slot.why}; the first usable of {', '.join(slot.pools)}",
+        }
+        if source.spec.gateway:
+            spec["gateway"] = source.spec.gateway
+        if source.spec.routes:
+            spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in source.spec.routes]
+        return spec
+
+    async def _refuse(self, pod: Pod, refusal: Refusal) -> None:
+        """Write the reason where the Pod's owner looks, once for each reason."""
+        if refusal.quiet or self.refused.get(pod.metadata.uid) == refusal.message:
+            return
+        self.refused[pod.metadata.uid] = refusal.message
+        about = ObjectReference(
+            kind="Pod", api_version="v1", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid
+        )
+        self.events.record(about, "Warning", refusal.reason, refusal.message)
+        await self._condition(pod, "False", refusal.reason, refusal.message)
+
+    async def _condition(self, pod: Pod, status: str, reason: str, message: str) -> None:
+        """Set our one condition by server-side apply; the kubelet's stay the kubelet's."""
+        meta = pod.metadata
+        one = {"type": CONDITION, "status": status, "reason": reason, "message": message, "lastTransitionTime": seconds_text()}
+        body: Json = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+            "status": {"conditions": [one]},
+        }
+        path = paths.named(paths.PODS, meta.name, "status", namespace=meta.namespace)
+        await self.world.api.apply(path, body, MANAGER, Pod, force=True)
+
+
+def seconds_text() -> str:
+    """Now, as metav1.Time."""
+    return now_text().split(".")[0].rstrip("Z") + "Z"
+
+
+def is_refused(pod: Pod) -> bool:
+    """Whether our condition on the Pod says False."""
+    return any(one.type == CONDITION and one.status == "False" for one in pod.status.conditions or ())
+
+
+def claimant_of(pod: Pod, owner: Application | None) -> Json:
+    """Who the address belongs to: the application and ordinal, or the Pod."""
+    if owner is None:
+        meta = pod.metadata
+        return {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+    claimant: Json = {
+        "apiVersion": owner.group_version,
+        "kind": owner.kind,
+        "namespace": owner.namespace,
+        "name": owner.name,
+        "uid": owner.uid,
+    }
+    ordinal = codec.ordinal_of(pod, owner)
+    return claimant | ({"ordinal": ordinal} if ordinal is not None else {})

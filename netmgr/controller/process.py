@@ -1,0 +1,97 @@
+"""The controller process: warm copies in every replica, one leader that works the queue.
+
+I/O: everything; this file only wires. A replica that loses the Lease ends, so that its successor starts from a clean state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+from netmgr.api import allocation
+from netmgr.api.meta import PartialObject
+from netmgr.controller.allocations import Allocations
+from netmgr.controller.applications import Applications
+from netmgr.controller.pods import Pods
+from netmgr.controller.statuses import Statuses
+from netmgr.controller.strays import Strays
+from netmgr.controller.world import Key, World
+from netmgr.kube.client import Api
+from netmgr.kube.config import load
+from netmgr.kube.errors import LeaseLost
+from netmgr.kube.events import EventRecorder
+from netmgr.kube.keyed_queue import KeyedQueue
+from netmgr.kube.leader import LeaderLease
+
+log = logging.getLogger(__name__)
+WORKERS = 32
+LEASE = "netmgr-controller"
+
+
+class Controller:
+    """Handlers by kind of key."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self.api = api
+        self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
+        self.world = World(api, namespace, self.queue)
+        self.events = EventRecorder(api, "netmgr-controller")
+        statuses = Statuses(self.world, self.events)
+        self.handlers = {
+            "pod": Pods(self.world, self.events).claim,
+            "app": Applications(self.world, self.events).fit,
+            "allocation": Allocations(self.world).settle,
+            "agent": Strays(self.world).restore,
+            "subnet": statuses.subnet,
+            "pool": statuses.pool,
+        }
+
+    async def handle(self, key: Key) -> float | None:
+        """One key."""
+        return await self.handlers[key[0]](key[1])
+
+    async def lead(self) -> None:
+        """Work as the leader: nothing is written before the copy of all allocations is as new as a consistent list."""
+        page = await self.api.list_page(allocation.ALLOCATIONS, PartialObject, limit=1)
+        await self.world.allocations.wait_at_least(page.metadata.resource_version)
+        log.info("leading allocations=%s", len(self.world.allocations.store))
+        telling = asyncio.create_task(self.events.run())
+        working = asyncio.create_task(self.queue.run(self.handle, WORKERS))
+        try:
+            await asyncio.shield(working)
+        finally:
+            await self.queue.drain()
+            for task in (working, telling):
+                task.cancel()
+            await asyncio.gather(working, telling, return_exceptions=True)
+
+
+def identity_of_process() -> str:
+    """Unique among replicas and their restarts."""
+    return f"{socket.gethostname()}_{os.environ.get('POD_NAME', 'process')}_{os.getpid()}"
+
+
+async def run(kubeconfig: Path | None, namespace: str, identity: str) -> int:
+    """Run until SIGTERM (0) or until the Lease is lost (1)."""
+    loop = asyncio.get_running_loop()
+    async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
+        controller = Controller(api, namespace)
+        lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
+        async with controller.world.running():
+            log.info("synced pods=%s pools=%s", len(controller.world.pods.store), len(controller.world.pools.store))
+            task = asyncio.ensure_future(lease.run(controller.lead))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, task.cancel)
+            try:
+                await task
+            except asyncio.CancelledError:
+                log.info("ended")
+                return 0
+            except LeaseLost as error:
+                log.error("lease_lost error=%s", error)  # noqa: TRY400 - the reason is all there is
+                return 1
+    return 0

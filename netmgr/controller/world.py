@@ -1,0 +1,226 @@
+"""The controller's copy of the cluster, its indexes, and the ledgers of free addresses.
+
+I/O: reflectors. Every event ends in keys on one queue; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from ipam.acceptance import Acceptance, accept_pools, accept_subnets
+from ipam.ledger import PoolLedger
+from ipam.prefix import RangeSet, address_of_name
+from netmgr.api import allocation, spider
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import PartialObject
+from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.workload import Lease, Pod, Workload
+from netmgr.controller import codec
+from netmgr.kube import paths
+from netmgr.kube.client import Api
+from netmgr.kube.keyed_queue import KeyedQueue
+from netmgr.kube.leader import boottime
+from netmgr.kube.reflector import Reflector
+from netmgr.kube.store import EventKind, key_of
+
+Key = tuple[str, str]
+AGENTS = "netmgr.io/component=agent"
+BOOT_ID, NODE = "netmgr.io/boot-id", "netmgr.io/node"
+
+
+class World:
+    """Reflectors with indexes. `queue` gets ("pod", key), ("allocation", name), ("pool", name), ("subnet", name), ("app", Kind/ns/name)."""
+
+    def __init__(self, api: Api, namespace: str, queue: KeyedQueue[Key]) -> None:
+        self.api, self.queue = api, queue
+        self.waiting: set[str] = set()
+        self.problems: dict[str, str] = {}
+        self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
+        self.by_pod: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
+        self.ledgers: dict[str, PoolLedger] = {}
+        self._agents: dict[str, tuple[str, float]] = {}
+        self._verdicts: tuple[dict[str, Acceptance], dict[str, Acceptance]] | None = None
+        lease_path = paths.in_namespace(paths.LEASES, namespace)
+        bound = "spec.nodeName!="
+        self.pods = Reflector(api, paths.PODS, Pod, field_selector=bound, on_event=self._on_pod)
+        self.deployments = Reflector(api, paths.DEPLOYMENTS, Workload, on_event=self._on("Deployment"))
+        self.replica_sets = Reflector(api, paths.REPLICA_SETS, Workload, on_event=self._on_replica_set)
+        self.stateful_sets = Reflector(api, paths.STATEFUL_SETS, Workload, on_event=self._on("StatefulSet"))
+        self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject)
+        self.nodes = Reflector(api, paths.NODES, PartialObject)
+        self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
+        self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
+        self.allocations = Reflector(api, allocation.ALLOCATIONS, IPAllocation, on_event=self._on_allocation)
+        self.leases = Reflector(api, lease_path, Lease, label_selector=AGENTS, on_event=self._on_lease)
+
+    @property
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        """All of them; those that answer questions about Pods come before the Pods."""
+        return (
+            self.namespaces, self.nodes, self.leases, self.subnets, self.pools, self.allocations,
+            self.deployments, self.stateful_sets, self.replica_sets, self.pods,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All reflectors, synced once."""
+        tasks = [asyncio.create_task(one.run()) for one in self.reflectors]
+        try:
+            await asyncio.gather(*(one.synced.wait() for one in self.reflectors))
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def verdicts(self) -> tuple[dict[str, Acceptance], dict[str, Acceptance]]:
+        """Acceptance of subnets and of pools, as the copies stand now."""
+        if self._verdicts is None:
+            subnets = accept_subnets(codec.declared(s) for s in self.subnets.store.values())
+            self._verdicts = subnets, accept_pools((codec.declared(p) for p in self.pools.store.values()), subnets)
+        return self._verdicts
+
+    def ledger(self, pool: str) -> PoolLedger | None:
+        """Free addresses of an accepted pool."""
+        verdict = self.verdicts()[1].get(pool)
+        if verdict is None or verdict.ranges is None:
+            return None
+        ledger = self.ledgers.get(pool)
+        if ledger is None:
+            ledger = self.ledgers[pool] = PoolLedger(verdict.ranges)
+            for name in self.by_pool[pool]:
+                ledger.hold(address_of_name(name).value)
+        elif ledger.addresses != verdict.ranges:
+            ledger.resize(verdict.ranges)
+        return ledger
+
+    def shrink(self, pool: str, ranges: RangeSet) -> None:
+        """From now on nothing outside `ranges` is given out, before the pool's object says so."""
+        if (ledger := self.ledger(pool)) is not None:
+            ledger.resize(ledger.addresses.intersect(ranges))
+
+    def agent_boot_id(self, node: str) -> str | None:
+        """Boot id that the node's live agent reported; nothing where no agent is alive."""
+        for key, lease in self.leases.store.items():
+            notes = lease.metadata.annotations or {}
+            if notes.get(NODE) == node:
+                seen = self._agents.get(key)
+                fresh = seen is not None and boottime() - seen[1] < (lease.spec.lease_duration_seconds or 40)
+                return notes.get(BOOT_ID, "") if fresh else None
+        return None
+
+    def wake_waiting(self) -> None:
+        """Something changed that Pods without addresses may have waited for."""
+        for key in self.waiting:
+            self.queue.add(("pod", key))
+
+    def pods_of(self, application_key: str) -> Iterator[str]:
+        """Keys of waiting Pods; their application is looked at again anyway."""
+        yield from (key for key in self.waiting if application_key)
+
+    def _on_pod(self, kind: EventKind, pod: Pod, _old: Pod | None) -> None:
+        key = key_of(pod.metadata)
+        for name in self.by_pod.get(pod.metadata.uid, {}):
+            self.queue.add(("allocation", name))
+        if kind is EventKind.DELETED or not codec.needs_addresses(pod):
+            self.waiting.discard(key)
+        elif pod.metadata.uid not in self.by_pod or key in self.waiting:
+            self.queue.add(("pod", key), urgent=True)
+
+    def _on(self, kind: str) -> Callable[[EventKind, Workload, Workload | None], None]:
+        def tell(_event: EventKind, workload: Workload, _old: Workload | None) -> None:
+            self.queue.add(("app", f"{kind}/{key_of(workload.metadata)}"), urgent=True)
+
+        return tell
+
+    def _on_replica_set(self, kind: EventKind, one: Workload, _old: Workload | None) -> None:
+        if kind is EventKind.ADDED and self.waiting:
+            prefix = f"{one.metadata.namespace}/{one.metadata.name}-"
+            for key in [key for key in self.waiting if key.startswith(prefix)]:
+                self.queue.add(("pod", key), urgent=True)
+
+    def _on_subnet(self, _kind: EventKind, subnet: SpiderSubnet, old: SpiderSubnet | None) -> None:
+        self.queue.add(("subnet", subnet.metadata.name))
+        if old is None or old.spec != subnet.spec or _kind is EventKind.DELETED:
+            self._verdicts = None
+            for pool in self.pools.store:
+                self.queue.add(("pool", pool))
+            for kind, workloads in (("Deployment", self.deployments), ("StatefulSet", self.stateful_sets)):
+                for key in workloads.store:
+                    self.queue.add(("app", f"{kind}/{key}"))
+            self.wake_waiting()
+
+    def _on_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
+        name = pool.metadata.name
+        self.queue.add(("pool", name))
+        if kind is EventKind.DELETED:
+            self.ledgers.pop(name, None)
+        if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
+            self._verdicts = None
+            self._poke_subnet_of(pool)
+            self.wake_waiting()
+            if owner := (pool.metadata.annotations or {}).get(codec.APPLICATION):
+                self._poke_application(owner)
+
+    def _poke_subnet_of(self, pool: SpiderIPPool) -> None:
+        for name, subnet in self.subnets.store.items():
+            if subnet.spec.subnet == pool.spec.subnet:
+                self.queue.add(("subnet", name))
+
+    def _poke_application(self, book_key: str) -> None:
+        _group, _version, kind, namespace, name = book_key.split("_", 4)
+        self.queue.add(("app", f"{kind}/{namespace}/{name}"))
+
+    def _on_allocation(self, kind: EventKind, one: IPAllocation, old: IPAllocation | None) -> None:
+        name, pool = one.metadata.name, one.spec.pool
+        value = address_of_name(name).value
+        if old is not None:
+            self._forget(old)
+        if kind is EventKind.DELETED:
+            if (ledger := self.ledgers.get(pool)) is not None:
+                ledger.release(value)
+            self.wake_waiting()
+            owner = self.pools.store.get(pool)
+            if owner is not None and (key := (owner.metadata.annotations or {}).get(codec.APPLICATION)):
+                self._poke_application(key)
+            self.queue.add(("pod", codec.held_by(one)))
+        else:
+            self.by_pool[pool][name] = one
+            self.by_pod[one.spec.pod.uid][name] = one
+            if (ledger := self.ledgers.get(pool)) is not None:
+                ledger.hold(value)
+            self.queue.add(("allocation", name))
+        self.queue.add(("pool", pool))
+
+    def _forget(self, old: IPAllocation) -> None:
+        self.by_pool[old.spec.pool].pop(old.metadata.name, None)
+        held = self.by_pod.get(old.spec.pod.uid)
+        if held is not None:
+            held.pop(old.metadata.name, None)
+            if not held:
+                del self.by_pod[old.spec.pod.uid]
+
+    def _on_lease(self, kind: EventKind, lease: Lease, old: Lease | None) -> None:
+        key = key_of(lease.metadata)
+        if kind is EventKind.DELETED:
+            self._agents.pop(key, None)
+            return
+        age = 0.0 if old is not None else renewed_ago(lease)
+        self._agents[key] = (lease.metadata.resource_version, boottime() - age)
+        if (lease.metadata.annotations or {}).get("netmgr.io/strays"):
+            self.queue.add(("agent", key))
+        self.wake_waiting()
+
+
+def renewed_ago(lease: Lease) -> float:
+    """Seconds since the Lease was renewed by its holder's clock; used only for a Lease seen for the first time."""
+    try:
+        renewed = datetime.fromisoformat((lease.spec.renew_time or "").replace("Z", "+00:00"))
+    except ValueError:
+        return float("inf")
+    return max(0.0, (datetime.now(UTC) - renewed).total_seconds())
