@@ -1,0 +1,192 @@
+"""A cluster without nodes: workloads, Pods and agents' Leases are written as the real ones would, the controller is a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from netmgr.api import allocation, spider
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import Json, PartialObject
+from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.workload import Pod
+from netmgr.kube import paths
+from netmgr.kube.client import Api
+from netmgr.kube.config import load
+from netmgr.kube.errors import NotFound
+from tests.integration.apiserver import ApiServer
+from tests.waiting import eventually
+
+NODE = "node-a"
+
+
+class Cluster:
+    """Reads and writes as an administrator, one call at a time."""
+
+    def __init__(self, server: ApiServer, namespace: str, folder: Path) -> None:
+        self.server, self.namespace, self.folder = server, namespace, folder
+
+    def call(self, act: Any) -> Any:
+        async def once() -> Any:
+            async with Api(load(self.server.kubeconfig), user_agent="test") as api:
+                return await act(api)
+
+        return asyncio.run(once())
+
+    def create(self, path: str, body: Json) -> PartialObject:
+        made: PartialObject = self.call(lambda api: api.create(path, body, PartialObject))
+        return made
+
+    def here(self, collection: str) -> str:
+        return paths.in_namespace(collection, self.namespace)
+
+    @contextmanager
+    def controller(self, identity: str = "one") -> Iterator[subprocess.Popen[bytes]]:
+        """A controller process; ended by SIGTERM unless the test ended it."""
+        log = self.folder / f"controller-{identity}.log"
+        argv = [str(Path(sys.executable).parent / "netmgr"), "controller", "--kubeconfig", str(self.server.kubeconfig)]
+        argv += ["--namespace", self.namespace, "--identity", identity]
+        with log.open("ab") as out:
+            process = subprocess.Popen(argv, stdout=out, stderr=out)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+    def agent(self, node: str = NODE) -> None:
+        """The Lease of a live agent."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        notes = {"netmgr.io/boot-id": "boot-1", "netmgr.io/node": node}
+        meta = {"name": f"netmgr-agent-{node}", "labels": {"netmgr.io/component": "agent"}, "annotations": notes}
+        spec = {"holderIdentity": node, "leaseDurationSeconds": 3600, "renewTime": now}
+        self.create(self.here(paths.LEASES), {"metadata": meta, "spec": spec})
+
+    def subnet(self, name: str, prefix: str, *ranges: str) -> None:
+        body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderSubnet", "metadata": {"name": name}}
+        self.create(spider.SUBNETS, {**body, "spec": {"subnet": prefix, "ips": list(ranges)}})
+
+    def pool(self, name: str, prefix: str, *ranges: str) -> None:
+        body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderIPPool", "metadata": {"name": name}}
+        self.create(spider.POOLS, {**body, "spec": {"subnet": prefix, "ips": list(ranges)}})
+
+    def deployment(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
+        """A Deployment and its ReplicaSet, as the Deployment controller would make it; UID of the ReplicaSet."""
+        template = {"metadata": {"labels": {"app": name}, "annotations": annotations}, "spec": pod_spec()}
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+        top = self.create(self.here(paths.DEPLOYMENTS), {"metadata": {"name": name}, "spec": spec})
+        owner = reference("Deployment", name, top.metadata.uid)
+        meta = {"name": f"{name}-rs", "ownerReferences": [owner]}
+        return self.create(self.here(paths.REPLICA_SETS), {"metadata": meta, "spec": spec}).metadata.uid
+
+    def pods(self, name: str, annotations: dict[str, str], owner_uid: str, *numbers: int, node: str = NODE) -> None:
+        """Pods of that ReplicaSet, already bound."""
+
+        async def create(api: Api) -> None:
+            await asyncio.gather(
+                *(api.create(self.here(paths.PODS), self.pod_body(name, annotations, owner_uid, i, node), Pod) for i in numbers)
+            )
+
+        self.call(create)
+
+    def pod_body(self, name: str, annotations: dict[str, str], owner_uid: str, number: int, node: str) -> Json:
+        owner = reference("ReplicaSet", f"{name}-rs", owner_uid)
+        meta = {"name": f"{name}-rs-{number}", "labels": {"app": name}, "annotations": annotations, "ownerReferences": [owner]}
+        return {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}
+
+    def scale(self, name: str, replicas: int) -> None:
+        path = paths.named(paths.DEPLOYMENTS, name, namespace=self.namespace)
+        self.call(lambda api: api.merge_patch(path, {"spec": {"replicas": replicas}}, PartialObject))
+
+    def delete(self, collection: str, name: str, **options: Any) -> None:
+        path = paths.named(collection, name, namespace=self.namespace if collection not in CLUSTER_SCOPED else "")
+        self.call(lambda api: api.delete(path, options=options or None))
+
+    def detach(self, name: str) -> None:
+        """What the agent reports after a DEL."""
+        path = paths.named(allocation.ALLOCATIONS, name)
+
+        async def report(api: Api) -> None:
+            one = await api.get(path, IPAllocation)
+            status = {"phase": allocation.DETACHED, "podUID": one.spec.pod.uid, "containerID": "c1"}
+            await api.merge_patch(f"{path}/status", {"metadata": {"uid": one.metadata.uid}, "status": status}, IPAllocation)
+
+        self.call(report)
+
+    def allocations(self) -> dict[str, IPAllocation]:
+        """Of this test's namespace, by name."""
+        found: list[IPAllocation] = self.call(lambda api: api.list(allocation.ALLOCATIONS, IPAllocation))
+        return {one.metadata.name: one for one in found if one.spec.pod.namespace == self.namespace}
+
+    def held(self, count: int, within: float = 20) -> dict[str, IPAllocation]:
+        return eventually(self.allocations, lambda seen: len(seen) == count, within=within, what=f"{count} allocations")
+
+    def auto_pool(self, application: str) -> SpiderIPPool | None:
+        found: list[SpiderIPPool] = self.call(lambda api: api.list(spider.POOLS, SpiderIPPool))
+        suffix = f"_Deployment_{self.namespace}_{application}"
+        return next((p for p in found if (p.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)), None)
+
+    def pool_counts(self, application: str) -> tuple[int | None, int | None] | None:
+        pool = self.auto_pool(application)
+        return (pool.status.allocated_ip_count, pool.status.total_ip_count) if pool else None
+
+    def read_subnet(self, name: str) -> SpiderSubnet:
+        found: SpiderSubnet = self.call(lambda api: api.get(paths.named(spider.SUBNETS, name), SpiderSubnet))
+        return found
+
+    def read_pool(self, name: str) -> SpiderIPPool | None:
+        async def read(api: Api) -> SpiderIPPool | None:
+            try:
+                return await api.get(paths.named(spider.POOLS, name), SpiderIPPool)
+            except NotFound:
+                return None
+
+        found: SpiderIPPool | None = self.call(read)
+        return found
+
+    def refusal(self, pod: str) -> str:
+        """Message of our False condition on a Pod."""
+        one: Pod = self.call(lambda api: api.get(paths.named(paths.PODS, pod, namespace=self.namespace), Pod))
+        ours = (c for c in one.status.conditions or () if c.type == "netmgr.io/AddressesAllocated" and c.status == "False")
+        return next((c.message for c in ours), "")
+
+    def clean(self) -> None:
+        """Remove cluster-scoped objects: other tests use the same API server."""
+
+        async def remove(api: Api) -> None:
+            for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS):
+                for one in await api.list(collection, PartialObject):
+                    path = paths.named(collection, one.metadata.name)
+                    try:
+                        await api.merge_patch(path, {"metadata": {"finalizers": None}}, PartialObject)
+                        await api.delete(path)
+                    except NotFound:
+                        continue
+
+        self.call(remove)
+
+
+CLUSTER_SCOPED = frozenset({allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS})
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill -9."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+
+def reference(kind: str, name: str, uid: str) -> Json:
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+
+
+def pod_spec() -> Json:
+    return {"containers": [{"name": "c", "image": "nginx"}], "terminationGracePeriodSeconds": 0}

@@ -1,0 +1,57 @@
+"""An application's pool is made, grows and shrinks with its replicas, and goes with it."""
+
+from __future__ import annotations
+
+from netmgr.kube import paths
+from tests.integration.controller.cluster import Cluster
+from tests.waiting import eventually
+
+WANTS = {"ipam.spidernet.io/subnet": '{"ipv4":["nginx-subnet-v4"]}', "ipam.spidernet.io/ippool-ip-number": "+3"}
+
+
+def test_the_walkthrough_sizes_five_six_five_and_nothing_left(cluster: Cluster) -> None:
+    with cluster.controller():
+        cluster.subnet("nginx-subnet-v4", "10.244.0.0/16", "10.244.100.0-10.244.200.1")
+        owner = cluster.deployment("nginx", 2, WANTS)
+        cluster.pods("nginx", WANTS, owner, 1, 2)
+        first = set(cluster.held(2))
+        eventually(lambda: cluster.pool_counts("nginx"), lambda counts: counts == (2, 5), what="2 of 5")
+        pool = cluster.auto_pool("nginx")
+        assert pool is not None
+        assert pool.metadata.name.startswith("auto-nginx-v4-eth0-")
+        cluster.scale("nginx", 3)
+        cluster.pods("nginx", WANTS, owner, 3)
+        assert first < set(cluster.held(3))
+        eventually(lambda: cluster.pool_counts("nginx"), lambda counts: counts == (3, 6), what="3 of 6")
+        cluster.delete(paths.PODS, "nginx-rs-3", gracePeriodSeconds=0)
+        cluster.scale("nginx", 2)
+        third = next(iter(set(cluster.allocations()) - first))
+        eventually(lambda: cluster.allocations()[third].status.phase, lambda phase: phase == "Releasing", what="the question")
+        cluster.detach(third)
+        assert set(cluster.held(2)) == first
+        eventually(lambda: cluster.pool_counts("nginx"), lambda counts: counts == (2, 5), what="2 of 5 again")
+        for number in (1, 2):
+            cluster.delete(paths.PODS, f"nginx-rs-{number}", gracePeriodSeconds=0)
+        cluster.delete(paths.DEPLOYMENTS, "nginx")
+        for name in first:
+            cluster.detach(name)
+        eventually(lambda: cluster.auto_pool("nginx"), lambda found: found is None, what="the pool is gone")
+        eventually(
+            lambda: cluster.read_subnet("nginx-subnet-v4").status.allocated_ip_count, lambda n: n == 0, what="the subnet is whole"
+        )
+
+
+def test_a_manual_pool_counts_what_its_pods_hold(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/ippool": '{"ipv4":["by-hand"]}'}
+    with cluster.controller():
+        cluster.subnet("s", "10.244.0.0/16", "10.244.100.0-10.244.200.1")
+        cluster.pool("by-hand", "10.244.0.0/16", "10.244.120.10-10.244.120.20")
+        owner = cluster.deployment("nginx-m", 2, wants)
+        cluster.pods("nginx-m", wants, owner, 1, 2)
+        assert set(cluster.held(2)) == {"10.244.120.10", "10.244.120.11"}
+
+        def counts() -> tuple[int | None, int | None]:
+            pool = cluster.read_pool("by-hand")
+            return (pool.status.allocated_ip_count, pool.status.total_ip_count) if pool else (None, None)
+
+        eventually(counts, lambda seen: seen == (2, 11), what="2 of 11")

@@ -1,0 +1,55 @@
+"""Two controllers: whoever leads, however it ends, every Pod gets an address and no address is held twice."""
+
+from __future__ import annotations
+
+from netmgr.api import allocation
+from netmgr.kube import paths
+from netmgr.kube.errors import Conflict
+from tests.integration.controller.cluster import Cluster, kill
+from tests.waiting import eventually
+
+WANTS = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "+2"}
+
+
+def test_the_leader_killed_in_the_middle_of_forty_pods(cluster: Cluster) -> None:
+    with cluster.controller("one") as leader:
+        cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
+        owner = cluster.deployment("many", 40, WANTS)
+        eventually(lambda: cluster.pool_counts("many"), lambda counts: counts == (0, 42), what="a pool of 42")
+        with cluster.controller("two"):
+            cluster.pods("many", WANTS, owner, *range(5))
+            cluster.held(5)
+            kill(leader)
+            cluster.pods("many", WANTS, owner, *range(5, 40))
+            held = cluster.held(40, within=60)
+    assert len({one.spec.pod.uid for one in held.values()}) == 40
+
+
+def test_a_stale_leaders_delete_is_refused(cluster: Cluster) -> None:
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
+        owner = cluster.deployment("one", 1, WANTS)
+        cluster.pods("one", WANTS, owner, 1)
+        name, stale = next(iter(cluster.held(1).items()))
+        cluster.detach(name)
+        path = paths.named(allocation.ALLOCATIONS, name)
+        try:
+            cluster.call(lambda api: api.delete(path, uid=stale.metadata.uid, resource_version=stale.metadata.resource_version))
+        except Conflict as error:
+            refused = str(error)
+    assert name in refused
+    assert set(cluster.allocations()) == {name}
+
+
+def test_a_force_deleted_pod_keeps_its_address_until_the_agent_reports(cluster: Cluster) -> None:
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
+        owner = cluster.deployment("one", 1, WANTS)
+        cluster.pods("one", WANTS, owner, 1)
+        name = next(iter(cluster.held(1)))
+        cluster.delete(paths.PODS, "one-rs-1", gracePeriodSeconds=0)
+        eventually(lambda: cluster.allocations()[name].status.phase, lambda phase: phase == "Releasing", what="the question")
+        cluster.pods("one", WANTS, owner, 2)
+        assert name in cluster.held(2)
+        cluster.detach(name)
+        assert name not in cluster.held(1)
