@@ -1,0 +1,155 @@
+"""I/O: one file per attachment in the state directory (on tmpfs), written whole before ADD is answered.
+
+`attached/<network>.<container id>.<interface>.json` exists from before ADD's answer until DEL; DEL renames it to
+`released/...`, where it stays until the release is reported. An agent restart forgets nothing; a reboot, which ends every
+sandbox, empties tmpfs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from cni.config import AttachmentKey
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class GrantedRoute(msgspec.Struct, frozen=True, gc=False):
+    """A route for the Pod: destination and gateway (empty: the default one)."""
+
+    dst: str
+    gw: str = ""
+
+
+class Grant(msgspec.Struct, frozen=True, rename="camel"):
+    """One address that an ADD is answered with; `prefix_length` is the subnet's. `origin` is opaque here.
+
+    `name` and `uid` are those of the object the address was granted by; `origin` is that object's spec as it was.
+    """
+
+    name: str
+    uid: str
+    address: str
+    prefix_length: int
+    gateway: str = ""
+    routes: tuple[GrantedRoute, ...] = ()
+    origin: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    """What one sandbox interface holds. `link` is the host end that we made (empty: another main plugin's).
+
+    `withdrawn` maps an address whose host route we took away while attached to the link it led to.
+    """
+
+    network: str
+    container_id: str
+    ifname: str
+    pod_uid: str
+    boot_id: str
+    grants: tuple[Grant, ...]
+    netns: str = ""
+    link: str = ""
+    caller: str = ""
+    pod_namespace: str = ""
+    pod_name: str = ""
+    withdrawn: dict[str, str] = {}
+
+    @property
+    def key(self) -> AttachmentKey:
+        """What CNI names it by."""
+        return AttachmentKey(self.network, self.container_id, self.ifname)
+
+    @property
+    def sandbox_of(self) -> tuple[str, str]:
+        """Pod UID and interface: what several sandboxes of one Pod, old and new, have in common."""
+        return (self.pod_uid, self.ifname)
+
+    def holds(self, name: str) -> bool:
+        """Whether the object of this name granted one of the addresses."""
+        return any(grant.name == name for grant in self.grants)
+
+
+def boot_id() -> str:
+    """The kernel's boot id: another one means that no sandbox from before exists."""
+    return BOOT_ID.read_text().strip()
+
+
+class AttachmentStore:
+    """The records in memory and on disk. `was_empty`: there was no state directory of this boot when we started."""
+
+    def __init__(self, folder: Path, boot: str) -> None:
+        self.folder, self.boot = folder, boot
+        self.attached: dict[AttachmentKey, Attachment] = {}
+        self.released: dict[AttachmentKey, Attachment] = {}
+        self.was_empty = False
+
+    def open(self) -> None:
+        """Read what is there; records of another boot are dropped, since their sandboxes are gone."""
+        folders = [self.folder, self._path("attached"), self._path("released")]
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        mark = self.folder / "boot-id"
+        self.was_empty = not mark.exists() or mark.read_text().strip() != self.boot
+        self.attached = {one.key: one for one in self._read("attached")}
+        self.released = {one.key: one for one in self._read("released")}
+        self._write(mark, self.boot.encode())
+
+    def attach(self, one: Attachment) -> None:
+        """Record an attachment: whole on disk before this returns."""
+        self._write(self._file("attached", one.key), msgspec.json.encode(one))
+        self.attached[one.key] = one
+
+    def release(self, key: AttachmentKey) -> Attachment | None:
+        """The attachment has ended; it waits for its report. None where there was none (DEL is idempotent)."""
+        one = self.attached.pop(key, None)
+        if one is not None:
+            self._file("attached", key).rename(self._file("released", key))
+            self.released[key] = one
+        return one
+
+    def forget(self, key: AttachmentKey) -> None:
+        """The release was reported, or needs no report."""
+        self.released.pop(key, None)
+        self._file("released", key).unlink(missing_ok=True)
+
+    def of_sandbox(self, sandbox: tuple[str, str]) -> list[Attachment]:
+        """Attachments of one Pod's interface: more than one while an old sandbox awaits its DEL."""
+        return [one for one in self.attached.values() if one.sandbox_of == sandbox]
+
+    def holding(self, name: str) -> list[Attachment]:
+        """Attachments with an address granted by the object of this name."""
+        return [one for one in self.attached.values() if one.holds(name)]
+
+    def _read(self, kind: str) -> Iterator[Attachment]:
+        for file in self._path(kind).iterdir():
+            if file.name.startswith("."):
+                file.unlink()
+                continue
+            one = msgspec.json.decode(file.read_bytes(), type=Attachment)
+            if one.boot_id == self.boot:
+                yield one
+            else:
+                file.unlink()
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / kind
+
+    def _file(self, kind: str, key: AttachmentKey) -> Path:
+        return self.folder / kind / f"{key}.json"
+
+    @staticmethod
+    def _write(file: Path, content: bytes) -> None:
+        """Whole or absent: written aside, then renamed. tmpfs needs no fsync."""
+        aside = file.with_name(f".{file.name}")
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(handle, content)
+        finally:
+            os.close(handle)
+        aside.rename(file)

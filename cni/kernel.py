@@ -1,0 +1,283 @@
+"""I/O: netlink. Host routes of Pod addresses, and the routed veth of the main plugin `netmgr`.
+
+Lookup of one exact route is on ADD's path, so it has a raw RTM_GETROUTE socket that stays open (7 us; pyroute2 0.9
+needs 0.25 ms and a socket of its own loop). All else is pyroute2's plain IPRoute and blocks: call it in `asyncio.to_thread` (0.9 cannot
+share uvloop's loop). Namespaces are entered with setns(2), which concerns the calling thread only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from cni.errors import KernelRefused
+from cni.result import DEFAULTS, GATEWAYS, Link
+from ipam.prefix import Address, AddressFamily
+
+PROTOCOL = 80
+"""Route protocol of the host routes that are ours: `ip route show proto 80`."""
+CLONE_NEWNET = 0x40000000
+RTM_NEWROUTE, RTM_GETROUTE, NLMSG_ERROR = 24, 26, 2
+RTM_F_FIB_MATCH = 0x2000
+RTA_DST, RTA_OIF = 1, 4
+SOCKET_FAMILY = {AddressFamily.IPV4: socket.AF_INET, AddressFamily.IPV6: socket.AF_INET6}
+FORWARDING = {
+    AddressFamily.IPV4: Path("/proc/sys/net/ipv4/ip_forward"),
+    AddressFamily.IPV6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class RouteLookup:
+    """One netlink socket for one question: which link does the kernel's /32 or /128 for this address lead to."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.settimeout(2.0)
+        self._sequence = 0
+        self._lock = Lock()
+
+    def link_of(self, address: Address) -> str | None:
+        """Name of the link that the exact host route leads to; None where there is no such route."""
+        family, width = SOCKET_FAMILY[address.family], address.family.width
+        packed = address.value.to_bytes(width // 8, "big")
+        attribute = struct.pack("=HH", 4 + len(packed), RTA_DST) + packed
+        body = struct.pack("=BBBBBBBBI", family, width, 0, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH) + attribute
+        answer = self._ask(RTM_GETROUTE, body)
+        kind = struct.unpack_from("=H", answer, 4)[0]
+        if kind == NLMSG_ERROR:
+            code = -struct.unpack_from("=i", answer, 16)[0]
+            if code in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ESRCH, errno.EINVAL, errno.EACCES}:
+                return None
+            raise KernelRefused(f"address {address}: route lookup failed ({os.strerror(code)}); see the node's kernel log")
+        if kind != RTM_NEWROUTE or answer[17] != width:
+            return None
+        return _link_name(_attribute(answer, 16 + 12, RTA_OIF))
+
+    def _ask(self, kind: int, body: bytes) -> bytes:
+        with self._lock:
+            self._sequence += 1
+            self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, 1, self._sequence, 0) + body)
+            while True:
+                answer = self._socket.recv(4096)
+                if struct.unpack_from("=I", answer, 8)[0] == self._sequence:
+                    return answer
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def link_name(container_id: str, ifname: str) -> str:
+    """The host end's name: 15 characters at most, the same for every call about this attachment."""
+    return "nm" + hashlib.sha256(f"{container_id}.{ifname}".encode()).hexdigest()[:12]
+
+
+def make_link(name: str, netns: str, ifname: str, mtu: int, addresses: Sequence[Address]) -> tuple[Link, Link]:
+    """The veth between host and Pod with addresses and routes in the Pod, but no host route yet. Replaces what is there."""
+    _forward({address.family for address in addresses})
+    with _netlink(f"link {name}") as host, _namespace_file(netns) as pod_file:
+        _delete_link(host, name)
+        with _entered(netns), _netlink(f"interface {ifname}") as pod:
+            _delete_link(pod, ifname)
+        host.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": ifname, "mtu": mtu, "net_ns_fd": pod_file})
+        host_index = _index(host, name)
+        host.link("set", index=host_index, IFLA_AF_SPEC={"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]})
+        host.link("set", index=host_index, state="up")
+        if any(address.family is AddressFamily.IPV6 for address in addresses):
+            host.addr("replace", index=host_index, address=GATEWAYS[AddressFamily.IPV6], prefixlen=64, flags=0x02)
+        host_mac = _mac(host, host_index)
+        with _entered(netns), _netlink(f"interface {ifname}") as pod:
+            pod_mac = _dress(pod, ifname, host_mac, addresses)
+    return Link(name=name, mac=host_mac), Link(name=ifname, mac=pod_mac, sandbox=netns)
+
+
+def _dress(pod: IPRoute, ifname: str, host_mac: str, addresses: Sequence[Address]) -> str:
+    """Addresses, permanent neighbour entries and default routes inside the Pod; the interface's MAC."""
+    index = _index(pod, ifname)
+    pod.link("set", index=index, IFLA_AF_SPEC={"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]})
+    if any(address.family is AddressFamily.IPV6 for address in addresses):
+        _write_sysctl(Path(f"/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6"), "0")
+    pod.link("set", index=_index(pod, "lo"), state="up")
+    pod.link("set", index=index, state="up")
+    for address in addresses:
+        family = address.family
+        gateway, number = GATEWAYS[family], SOCKET_FAMILY[family]
+        flags = {"flags": 0x02} if family is AddressFamily.IPV6 else {}
+        pod.addr("replace", index=index, address=str(address), prefixlen=family.width, **flags)
+        pod.neigh("replace", family=number, dst=gateway, lladdr=host_mac, ifindex=index, state=0x80)
+        if family is AddressFamily.IPV4:
+            pod.route("replace", family=number, dst=f"{gateway}/32", oif=index, scope=253)
+        pod.route("replace", family=number, dst=DEFAULTS[family], gateway=gateway, oif=index)
+    return _mac(pod, index)
+
+
+def add_host_route(address: Address, link: str) -> None:
+    """The host route, in place of one to another link: it is the announcement, so it comes last."""
+    with _netlink(f"address {address}") as host:
+        family = address.family
+        scope = {"scope": 253} if family is AddressFamily.IPV4 else {}
+        if family is AddressFamily.IPV6:
+            _delete_routes(host, address, "")
+        host.route(
+            "replace",
+            family=SOCKET_FAMILY[family],
+            dst=f"{address}/{family.width}",
+            oif=_index(host, link),
+            proto=PROTOCOL,
+            **scope,
+        )
+
+
+def remove_host_route(address: Address, link: str = "") -> None:
+    """Take the exact host route away, only if it leads to `link` where that is given; nothing where there is none."""
+    with _netlink(f"address {address}") as host:
+        _delete_routes(host, address, link)
+
+
+def remove_link(name: str) -> None:
+    """Take a host end away, and with it the Pod's end; nothing where there is none."""
+    with _netlink(f"link {name}") as host:
+        _delete_link(host, name)
+
+
+def link_exists(name: str) -> bool:
+    """Whether the node has a link of this name."""
+    return Path("/sys/class/net", name).exists() or name in {interface for _, interface in socket.if_nameindex()}
+
+
+def namespace_with(address: Address, folder: Path = Path("/run/netns")) -> str | None:
+    """The namespace file in which an interface has the address, if any: what an empty state directory cannot tell."""
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            with _entered(str(file)), _netlink(f"namespace {file}") as inside:
+                if any(inside.get_addr(family=SOCKET_FAMILY[address.family], address=str(address))):
+                    return str(file)
+        except (OSError, KernelRefused):
+            continue
+    return None
+
+
+@contextmanager
+def _netlink(subject: str) -> Iterator[IPRoute]:
+    """A netlink socket in the thread's namespace; netlink's refusals become KernelRefused."""
+    try:
+        with IPRoute() as route:
+            yield route
+    except NetlinkError as error:
+        raise KernelRefused(f"{subject}: netlink refused ({error}); look at `ip link` and `ip route` on the node") from error
+
+
+@contextmanager
+def _namespace_file(netns: str) -> Iterator[int]:
+    try:
+        handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelRefused(f"namespace {netns!r}: {error.strerror}; the agent must see the node's /run/netns") from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _entered(netns: str) -> Iterator[None]:
+    """This thread is in the namespace while the block runs."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with _namespace_file(netns) as there:
+            _setns(there, netns)
+        try:
+            yield
+        finally:
+            _setns(home, "the node's own")
+    finally:
+        os.close(home)
+
+
+def _setns(handle: int, what: str) -> None:
+    if _libc.setns(handle, CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise KernelRefused(f"namespace {what}: cannot enter ({os.strerror(code)}); the agent needs CAP_SYS_ADMIN")
+
+
+def _forward(families: set[AddressFamily]) -> None:
+    for family in families:
+        _write_sysctl(FORWARDING[family], "1")
+
+
+def _write_sysctl(file: Path, value: str) -> None:
+    """Set a sysctl of the thread's namespace, unless it is so already (/proc/sys may be read-only)."""
+    try:
+        if file.read_text().strip() != value:
+            file.write_text(value)
+    except OSError as error:
+        raise KernelRefused(f"sysctl {file}: cannot set to {value} ({error.strerror}); set it on the node") from error
+
+
+def _index(route: IPRoute, name: str) -> int:
+    found: Sequence[int] = route.link_lookup(ifname=name)
+    if not found:
+        raise KernelRefused(f"link {name}: does not exist; was it removed by somebody else?")
+    return found[0]
+
+
+def _mac(route: IPRoute, index: int) -> str:
+    message: Any = next(iter(route.get_links(index)))
+    return str(message.get_attr("IFLA_ADDRESS"))
+
+
+def _delete_link(route: IPRoute, name: str) -> None:
+    for index in route.link_lookup(ifname=name):
+        try:
+            route.link("del", index=index)
+        except NetlinkError as error:
+            if error.code != errno.ENODEV:
+                raise
+
+
+def _delete_routes(route: IPRoute, address: Address, link: str) -> None:
+    given = {"oif": found[0]} if link and (found := route.link_lookup(ifname=link)) else {}
+    if link and not given:
+        return
+    while True:
+        try:
+            family = address.family
+            route.route("del", family=SOCKET_FAMILY[family], dst=f"{address}/{family.width}", table=254, **given)
+        except NetlinkError as error:
+            if error.code in {errno.ESRCH, errno.ENOENT}:
+                return
+            raise
+
+
+def _link_name(index: bytes | None) -> str | None:
+    """A link's name by its index, as it is now."""
+    if index is None:
+        return None
+    try:
+        return socket.if_indextoname(int.from_bytes(index, "little"))
+    except OSError:
+        return None
+
+
+def _attribute(message: bytes, offset: int, wanted: int) -> bytes | None:
+    """The payload of one route attribute."""
+    end = struct.unpack_from("=I", message, 0)[0]
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", message, offset)
+        if kind == wanted:
+            return message[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return None

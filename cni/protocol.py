@@ -1,0 +1,44 @@
+"""Bytes between plugin and agent on the unix socket. Pure.
+
+Request: u32 LE length of the rest | `KEY=VALUE` NUL ... | NUL | stdin. Answer: one byte exit code | stdout | end of stream.
+"""
+
+from __future__ import annotations
+
+from cni.errors import BadRequest
+
+LENGTH = 4
+LONGEST = 1 << 20
+
+
+def missing(received: bytes | bytearray) -> bool:
+    """Whether more bytes must come; BadRequest where the length is beyond 1 MiB."""
+    if len(received) < LENGTH:
+        return True
+    announced = int.from_bytes(received[:LENGTH], "little")
+    if announced > LONGEST:
+        raise BadRequest(f"request of {announced} bytes is longer than {LONGEST}; call the agent with its own plugin")
+    return len(received) < LENGTH + announced
+
+
+def parse_request(received: bytes | bytearray) -> tuple[dict[str, str], bytes]:
+    """Environment and stdin of a whole request."""
+    head, end, stdin = bytes(received[LENGTH:]).partition(b"\0\0")
+    try:
+        pairs = [entry.split("=", 1) for entry in head.decode().split("\0")]
+    except UnicodeDecodeError as error:
+        raise BadRequest("CNI environment is not UTF-8; call the agent with its own plugin") from error
+    if not end or any(len(pair) != 2 for pair in pairs):
+        raise BadRequest("CNI environment is malformed; call the agent with its own plugin")
+    return {pair[0]: pair[1] for pair in pairs}, stdin
+
+
+def encode_request(environment: dict[str, str], stdin: bytes) -> bytes:
+    """What the plugin sends: for tests and probes."""
+    body = "".join(f"{key}={value}\0" for key, value in environment.items()).encode() + b"\0" + stdin
+    return len(body).to_bytes(LENGTH, "little") + body
+
+
+def encode_answer(code: int, stdout: bytes) -> bytes:
+    """What the plugin prints, behind its exit code."""
+    return bytes((code,)) + stdout
