@@ -10,9 +10,7 @@ import click
 
 
 @click.command()
-@click.option(
-    "--kubeconfig", type=click.Path(path_type=Path, exists=True), help="How to reach the API server [in a Pod: its ServiceAccount]."
-)
+@click.option("--kubeconfig", type=click.Path(path_type=Path, exists=True), help="How to reach the API server.")
 @click.option(
     "--namespace",
     default=lambda: os.environ.get("POD_NAMESPACE", "kube-system"),

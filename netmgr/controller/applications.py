@@ -1,7 +1,7 @@
 """Auto pools: each application that names a subnet has one pool per interface and family, of the size its replicas ask for.
 
-I/O: the range is carved by a resourceVersion-guarded write to the subnet's status before the pool is created or grown; a pool shrinks
-before the range is given back.
+I/O: the range is carved by a resourceVersion-guarded write to the subnet's status before the pool is created or grown; a pool
+shrinks before the range is given back.
 """
 
 from __future__ import annotations
@@ -191,9 +191,7 @@ class Applications:
             gone = [
                 name
                 for name, (_, owner) in codec.book_of(known).items()
-                if owner == book_key
-                and name not in self.world.pools.store
-                and not (live and name.endswith(live.rpartition("-")[2]))
+                if owner == book_key and name not in self.world.pools.store and not belongs(name, live)
             ]
             for name in gone:
                 subnet = await self.world.api.get(paths.named(spider.SUBNETS, known.metadata.name), SpiderSubnet)
@@ -218,6 +216,11 @@ def wanted_pools(application: Application, request: AddressRequest, replicas: in
         if one.source is Source.SUBNET
         for family, names in one.names.items()
     ]
+
+
+def belongs(pool: str, uid: str) -> bool:
+    """Whether an auto pool's name ends in this UID's last group."""
+    return bool(uid) and pool.endswith(uid.rpartition("-")[2])
 
 
 def reference(application: Application) -> ObjectReference:

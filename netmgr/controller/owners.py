@@ -1,7 +1,7 @@
 """A Pod's application: the top of its owner chain, verified link by link with live UIDs and selectors. Pure over the copies.
 
-An ownerReference alone proves nothing (any author of a Pod can write one): the owner must exist with that UID, and its selector must
-match the Pod's labels.
+An ownerReference alone proves nothing (any author of a Pod can write one): the owner must exist with that UID, and its selector
+must match the Pod's labels.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ def top_owner(
         )
     owner = known.get(f"{namespace}/{reference.name}")
     if owner is None or owner.metadata.uid != reference.uid or not selects(owner, pod.metadata.labels or {}):
-        return Unproved(
-            f"its owner {reference.kind} {reference.name} with UID {reference.uid} does not exist or does not select it"
-        )
+        return unproved(reference.kind, reference.name, reference.uid)
     above = controller_of(owner.metadata)
     if above is None or above.kind != "Deployment":
         return codec.application_of(reference.kind, owner)
     deployment = deployments.get(f"{namespace}/{above.name}")
     if deployment is None or deployment.metadata.uid != above.uid or not selects(deployment, pod.metadata.labels or {}):
-        return Unproved(f"its owner Deployment {above.name} with UID {above.uid} does not exist or does not select it")
+        return unproved("Deployment", above.name, above.uid)
     return codec.application_of("Deployment", deployment)
+
+
+def unproved(kind: str, name: str, uid: str) -> Unproved:
+    """The broken link, in words."""
+    return Unproved(f"its owner {kind} {name} with UID {uid} does not exist or does not select it")
 
 
 def controller_of(meta: Meta) -> OwnerReference | None:

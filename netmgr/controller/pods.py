@@ -86,12 +86,13 @@ class Pods:
             request = parse_request(pod.metadata.annotations, namespace.metadata.annotations if namespace else None)
         except AnnotationError as error:
             return Refusal("BadAnnotation", str(error))
-        slots = self._slots(pod, owner, request)
+        slots = self._slots(owner, request)
         if isinstance(slots, Refusal):
             return slots
         have = {
             (one.spec.interface, codec.family_of(one.spec.address)) for one in self.world.by_pod.get(pod.metadata.uid, {}).values()
         }
+        have |= self.world.claimed.get(pod.metadata.uid, set())
         for slot in slots:
             if (slot.interface, slot.family) not in have:
                 refusal = await self._fill(pod, owner, slot, boot_id)
@@ -99,7 +100,7 @@ class Pods:
                     return refusal
         return None
 
-    def _slots(self, pod: Pod, owner: Application | None, request: AddressRequest) -> list[Slot] | Refusal:
+    def _slots(self, owner: Application | None, request: AddressRequest) -> list[Slot] | Refusal:
         """What has to be claimed, with the candidates for each."""
         views = self._views()
         if not request.interfaces:
@@ -218,6 +219,7 @@ class Pods:
             except ApiError:
                 ledger.give_back(value)
                 raise
+            self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
             return True
         return False
 

@@ -10,9 +10,11 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from netmgr.api import allocation
+from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
 from netmgr.controller.allocations import Allocations
 from netmgr.controller.applications import Applications
@@ -54,10 +56,23 @@ class Controller:
         """One key."""
         return await self.handlers[key[0]](key[1])
 
+    async def _catch_up(self) -> None:
+        """Return once the copy of all allocations is as new as a consistent list of them.
+
+        The list's own resourceVersion does not serve: it counts every write of the cluster, and a quiet watch learns of it only
+        by the next bookmark, a minute later. So objects are compared; one deleted meanwhile shows in the next list.
+        """
+        while True:
+            listed = await self.api.list(allocation.ALLOCATIONS, PartialObject)
+            end = asyncio.get_running_loop().time() + 1.0
+            while asyncio.get_running_loop().time() < end:
+                if is_newer_copy(self.world.allocations.store, listed):
+                    return
+                await asyncio.sleep(0.02)
+
     async def lead(self) -> None:
         """Work as the leader: nothing is written before the copy of all allocations is as new as a consistent list."""
-        page = await self.api.list_page(allocation.ALLOCATIONS, PartialObject, limit=1)
-        await self.world.allocations.wait_at_least(page.metadata.resource_version)
+        await self._catch_up()
         log.info("leading allocations=%s", len(self.world.allocations.store))
         telling = asyncio.create_task(self.events.run())
         working = asyncio.create_task(self.queue.run(self.handle, WORKERS))
@@ -68,6 +83,15 @@ class Controller:
             for task in (working, telling):
                 task.cancel()
             await asyncio.gather(working, telling, return_exceptions=True)
+
+
+def is_newer_copy(copy: Mapping[str, IPAllocation], listed: list[PartialObject]) -> bool:
+    """Whether the copy shows each listed object at its version or a later one, and none that the list lacks."""
+    versions = {one.metadata.name: int(one.metadata.resource_version) for one in listed}
+    newest = max(versions.values(), default=0)
+    lacking = any(name not in copy or int(copy[name].metadata.resource_version) < v for name, v in versions.items())
+    ghosts = any(name not in versions and int(one.metadata.resource_version) < newest for name, one in copy.items())
+    return not lacking and not ghosts
 
 
 def identity_of_process() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ipam.acceptance import Acceptance, accept_pools, accept_subnets
 from ipam.ledger import PoolLedger
-from ipam.prefix import RangeSet, address_of_name
+from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
@@ -34,7 +34,7 @@ BOOT_ID, NODE = "netmgr.io/boot-id", "netmgr.io/node"
 
 
 class World:
-    """Reflectors with indexes. `queue` gets ("pod", key), ("allocation", name), ("pool", name), ("subnet", name), ("app", Kind/ns/name)."""
+    """Reflectors with indexes. Keys: ("pod", ns/name), ("allocation"|"pool"|"subnet", name), ("app", Kind/ns/name)."""
 
     def __init__(self, api: Api, namespace: str, queue: KeyedQueue[Key]) -> None:
         self.api, self.queue = api, queue
@@ -43,6 +43,7 @@ class World:
         self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
         self.by_pod: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
         self.ledgers: dict[str, PoolLedger] = {}
+        self.claimed: dict[str, set[tuple[str, AddressFamily]]] = {}
         self._agents: dict[str, tuple[str, float]] = {}
         self._verdicts: tuple[dict[str, Acceptance], dict[str, Acceptance]] | None = None
         lease_path = paths.in_namespace(paths.LEASES, namespace)
@@ -181,6 +182,7 @@ class World:
         value = address_of_name(name).value
         if old is not None:
             self._forget(old)
+        self._seen(one)
         if kind is EventKind.DELETED:
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.release(value)
@@ -196,6 +198,14 @@ class World:
                 ledger.hold(value)
             self.queue.add(("allocation", name))
         self.queue.add(("pool", pool))
+
+    def _seen(self, one: IPAllocation) -> None:
+        """The watch has shown what was created: the index speaks for it from now on."""
+        claimed = self.claimed.get(one.spec.pod.uid)
+        if claimed is not None:
+            claimed.discard((one.spec.interface, codec.family_of(one.spec.address)))
+            if not claimed:
+                del self.claimed[one.spec.pod.uid]
 
     def _forget(self, old: IPAllocation) -> None:
         self.by_pool[old.spec.pool].pop(old.metadata.name, None)
@@ -220,7 +230,7 @@ class World:
 def renewed_ago(lease: Lease) -> float:
     """Seconds since the Lease was renewed by its holder's clock; used only for a Lease seen for the first time."""
     try:
-        renewed = datetime.fromisoformat((lease.spec.renew_time or "").replace("Z", "+00:00"))
+        renewed = datetime.fromisoformat(lease.spec.renew_time or "")
     except ValueError:
         return float("inf")
     return max(0.0, (datetime.now(UTC) - renewed).total_seconds())
