@@ -1,8 +1,8 @@
 """I/O: netlink. Host routes of Pod addresses, and the routed veth of the main plugin `netmgr`.
 
 Lookup of one exact route is on ADD's path, so it has a raw RTM_GETROUTE socket that stays open (7 us; pyroute2 0.9
-needs 0.25 ms and a socket of its own loop). All else is pyroute2's plain IPRoute and blocks: call it in `asyncio.to_thread` (0.9 cannot
-share uvloop's loop). Namespaces are entered with setns(2), which concerns the calling thread only.
+needs 0.25 ms and a loop of its own). All else is pyroute2's plain IPRoute and blocks: call it in `asyncio.to_thread`
+(0.9 cannot share uvloop's loop). Namespaces are entered with setns(2), which concerns the calling thread only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The node agent: this node's allocations in memory, CNI calls answered from them, releases reported."""

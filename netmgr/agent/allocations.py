@@ -1,0 +1,104 @@
+"""This node's allocations by Pod and interface, and who waits for them. No I/O.
+
+An ADD is answered when as many allocations are there as their `siblings` says, and none of them is on its way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from cni.attachments import Grant, GrantedRoute
+from netmgr.api.allocation import DETACHED, RELEASING, IPAllocation
+from netmgr.kube.store import EventKind
+
+Sandbox = tuple[str, str]
+"""Pod UID as the runtime says it, and interface."""
+
+
+def sandbox_of(allocation: IPAllocation) -> Sandbox:
+    """Which Pod's interface an allocation is for."""
+    pod = allocation.spec.pod
+    return (pod.runtime_uid or pod.uid, allocation.spec.interface)
+
+
+def grant_of(allocation: IPAllocation) -> Grant:
+    """The allocation as the cni room knows it."""
+    spec = allocation.spec
+    return Grant(
+        name=allocation.metadata.name,
+        uid=allocation.metadata.uid,
+        address=spec.address,
+        prefix_length=spec.prefix_length,
+        gateway=spec.gateway,
+        routes=tuple(GrantedRoute(route.dst, route.gw) for route in spec.routes or ()),
+        origin=msgspec.Raw(msgspec.json.encode(spec)),
+    )
+
+
+def is_given_up(allocation: IPAllocation) -> bool:
+    """Whether the controller asked for it back, or the agent has confirmed that: ADD is never answered from it again.
+
+    A report after DEL names the container, one after a reboot another boot id than the allocation's: both can be taken back.
+    """
+    status = allocation.status
+    if status.pod_uid != allocation.spec.pod.uid:
+        return False
+    confirmed = status.phase == DETACHED and not status.container_id and status.boot_id == allocation.spec.boot_id
+    return status.phase == RELEASING or confirmed
+
+
+def is_detached(allocation: IPAllocation) -> bool:
+    """Whether its present holder was reported as detached."""
+    return allocation.status.phase == DETACHED and allocation.status.pod_uid == allocation.spec.pod.uid
+
+
+class NodeAllocations:
+    """Feed `changed` from the reflector; ask `ready`; wait with `arrival`."""
+
+    def __init__(self) -> None:
+        self._of: dict[Sandbox, dict[str, IPAllocation]] = {}
+        self._waiting: dict[Sandbox, set[asyncio.Future[None]]] = {}
+
+    def changed(self, kind: EventKind, allocation: IPAllocation, old: IPAllocation | None) -> None:
+        """One event of the watch."""
+        name = allocation.metadata.name
+        if old is not None:
+            before = self._of.get(sandbox_of(old), {})
+            before.pop(name, None)
+            if not before:
+                self._of.pop(sandbox_of(old), None)
+        if kind is not EventKind.DELETED:
+            self._of.setdefault(sandbox_of(allocation), {})[name] = allocation
+        for future in self._waiting.get(sandbox_of(allocation), ()):
+            if not future.done():
+                future.set_result(None)
+
+    def ready(self, sandbox: Sandbox) -> list[IPAllocation] | None:
+        """All allocations of the sandbox, IPv4 first; None while some are missing."""
+        usable = [one for one in self._of.get(sandbox, {}).values() if not is_given_up(one)]
+        if not usable or len(usable) < usable[0].spec.siblings:
+            return None
+        return sorted(usable, key=lambda one: (":" in one.spec.address, one.metadata.name))
+
+    def awaited(self, sandbox: Sandbox) -> bool:
+        """Whether an ADD waits for the sandbox's allocations."""
+        return bool(self._waiting.get(sandbox))
+
+    async def arrival(self, sandbox: Sandbox, seconds: float) -> list[IPAllocation] | None:
+        """The sandbox's allocations once they are there; None after so many seconds."""
+        end = asyncio.get_running_loop().time() + seconds
+        while (found := self.ready(sandbox)) is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            mine = self._waiting.setdefault(sandbox, set())
+            mine.add(future)
+            try:
+                await asyncio.wait_for(future, end - asyncio.get_running_loop().time())
+            except TimeoutError:
+                return None
+            finally:
+                mine.discard(future)
+                if not mine:
+                    self._waiting.pop(sandbox, None)
+        return found

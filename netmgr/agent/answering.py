@@ -1,0 +1,185 @@
+"""I/O: answers CNI calls from memory. ADD sends no request unless a `Detached` of ours must be taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from cni import kernel
+from cni.attachments import Attachment, AttachmentStore
+from cni.config import AttachmentKey, Call
+from cni.errors import BadRequest, KernelRefused, NotReady, StateLost, TryLater
+from cni.result import Link, ipam_result, main_result
+from ipam.prefix import Address, parse_address
+from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached
+from netmgr.agent.reports import Reports
+from netmgr.api.allocation import IPAllocation
+
+log = logging.getLogger(__name__)
+
+
+class Answering:
+    """The agent's side of the plugin protocol; `reason` asks why a Pod has no address (one request, at the deadline)."""
+
+    def __init__(
+        self,
+        allocations: NodeAllocations,
+        store: AttachmentStore,
+        reports: Reports,
+        routes: kernel.RouteLookup,
+        *,
+        deadline: float,
+        reason: Callable[[str, str], Awaitable[str]],
+        synced: asyncio.Event,
+    ) -> None:
+        self._allocations, self._store, self._reports, self._routes = allocations, store, reports, routes
+        self._deadline, self._reason, self._synced = deadline, reason, synced
+        self._locks: dict[Sandbox, asyncio.Lock] = {}
+        self._adding: Counter[Sandbox] = Counter()
+        self._ended: dict[str, str] = {}
+
+    async def answer(self, call: Call) -> bytes:
+        """The result to print."""
+        handlers = {"ADD": self._add, "DEL": self._del, "CHECK": self._check, "STATUS": self._status, "GC": self._gc}
+        handler = handlers.get(call.command)
+        if handler is None:
+            raise BadRequest(f"CNI_COMMAND {call.command!r} is not one of {', '.join(handlers)}; the runtime sets it")
+        return await handler(call)
+
+    def is_adding(self, sandbox: Sandbox) -> bool:
+        """Whether an ADD of the sandbox is being answered or waits."""
+        return self._adding[sandbox] > 0
+
+    async def _add(self, call: Call) -> bytes:
+        if not call.pod_uid:
+            raise BadRequest(f"ADD {call.key}: CNI_ARGS has no K8S_POD_UID; use containerd or CRI-O, which send it")
+        sandbox = (call.pod_uid, call.key.ifname)
+        lock = self._locks.setdefault(sandbox, asyncio.Lock())
+        self._adding[sandbox] += 1
+        try:
+            allocations = self._allocations.ready(sandbox) or await self._wait(call, sandbox)
+            async with lock:
+                return await self._attach(call, sandbox, allocations)
+        finally:
+            self._adding[sandbox] -= 1
+            if not self._adding[sandbox]:
+                del self._adding[sandbox]
+                self._locks.pop(sandbox, None)
+
+    async def _wait(self, call: Call, sandbox: Sandbox) -> list[IPAllocation]:
+        found = await self._allocations.arrival(sandbox, self._deadline)
+        if found is None:
+            why = await self._reason(call.pod_namespace, call.pod_name)
+            raise TryLater(f"Pod {call.pod_namespace}/{call.pod_name}: no address within {self._deadline:g} s; {why}")
+        return found
+
+    async def _attach(self, call: Call, sandbox: Sandbox, allocations: list[IPAllocation]) -> bytes:
+        await self._reports.settle(sandbox)
+        for one in allocations:
+            if is_detached(one) or self._reports.may_be_reported(one.metadata.name):
+                await self._reports.take_back(one)
+        grants = tuple(grant_of(one) for one in allocations)
+        addresses = [parse_address(grant.address) for grant in grants]
+        link = kernel.link_name(call.key.container_id, call.key.ifname) if call.is_main else ""
+        for address in addresses:
+            await self._clear_stale(call, sandbox, address, link)
+        self._store.attach(
+            Attachment(
+                network=call.key.network,
+                container_id=call.key.container_id,
+                ifname=call.key.ifname,
+                pod_uid=call.pod_uid,
+                boot_id=self._store.boot,
+                grants=grants,
+                netns=call.netns,
+                link=link,
+                caller=call.config.type,
+                pod_namespace=call.pod_namespace,
+                pod_name=call.pod_name,
+            )
+        )
+        if not call.is_main:
+            return ipam_result(call.config, grants)
+        links = await asyncio.to_thread(_wire, call, link, addresses)
+        return main_result(call.config, grants, links)
+
+    async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str) -> None:
+        """No other link may have a route for the address: a silent EEXIST in the main plugin would black-hole the Pod."""
+        found = self._routes.link_of(address)
+        if found is None or found == link:
+            return
+        earlier = any(str(address) == grant.address for one in self._store.of_sandbox(sandbox) for grant in one.grants)
+        if call.config.type == "calico" and earlier:
+            return  # Calico moves the route itself, and its veth keeps its name
+        ended = self._ended.get(str(address)) == found or found.startswith("nm")
+        held = any(str(address) == grant.address for one in self._store.attached.values() for grant in one.grants)
+        if earlier or (ended and not held):
+            log.warning("stale_route_removed address=%s link=%s", address, found)
+            await asyncio.to_thread(kernel.remove_host_route, address, found)
+            return
+        raise KernelRefused(
+            f"address {address}: the node still has a route to it over {found}, which is not this Pod's; "
+            f"remove it with `ip route del {address} dev {found}` if nothing uses it"
+        )
+
+    async def _del(self, call: Call) -> bytes:
+        await self.release(call.key)
+        return b""
+
+    async def release(self, key: AttachmentKey) -> None:
+        """End an attachment: route, link, record, report. Unknown ones have ended already."""
+        one = self._store.attached.get(key)
+        if one is None:
+            await asyncio.to_thread(kernel.remove_link, kernel.link_name(key.container_id, key.ifname))
+            return
+        addresses = [parse_address(grant.address) for grant in one.grants]
+        if one.link:
+            await asyncio.to_thread(_unwire, one.link, addresses)
+        else:
+            self._ended |= {str(address): found for address in addresses if (found := self._routes.link_of(address))}
+        if self._store.release(key) is None:
+            return
+        if self._store.of_sandbox(one.sandbox_of):
+            self._store.forget(key)  # a newer sandbox of the same Pod runs: its address is not free
+            return
+        self._reports.released(one)
+
+    async def _check(self, call: Call) -> bytes:
+        one = self._store.attached.get(call.key)
+        if one is None:
+            raise StateLost(f"attachment {call.key}: this node has no record of it; delete the Pod to have it made again")
+        for grant in one.grants if one.link else ():
+            found = self._routes.link_of(parse_address(grant.address))
+            if found != one.link:
+                raise StateLost(f"attachment {call.key}: route of {grant.address} is over {found}, not {one.link}; delete the Pod")
+        return b""
+
+    async def _status(self, call: Call) -> bytes:
+        if not self._synced.is_set():
+            raise NotReady(f"network {call.key.network}: allocations are not known yet; look at the API server's health")
+        return b""
+
+    async def _gc(self, call: Call) -> bytes:
+        listed = call.config.valid_attachments
+        if listed is None:
+            raise BadRequest(f"GC {call.key.network}: cni.dev/valid-attachments is missing; the runtime sends it")
+        keep = {(entry.container_id, entry.ifname) for entry in listed}
+        for key in list(self._store.attached):
+            if key.network == call.key.network and (key.container_id, key.ifname) not in keep:
+                await self.release(key)
+        return b""
+
+
+def _wire(call: Call, link: str, addresses: Sequence[Address]) -> tuple[Link, Link]:
+    made = kernel.make_link(link, call.netns, call.key.ifname, call.config.mtu, addresses)
+    for address in addresses:
+        kernel.add_host_route(address, link)
+    return made
+
+
+def _unwire(link: str, addresses: Sequence[Address]) -> None:
+    for address in addresses:
+        kernel.remove_host_route(address, link)
+    kernel.remove_link(link)

@@ -1,0 +1,183 @@
+"""I/O: the agent as a process: watch, heartbeat, spool, socket, and the order in which they start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cni import conflist
+from cni.attachments import AttachmentStore, boot_id
+from cni.kernel import RouteLookup
+from cni.server import serve
+from cni.spool import spool_of, taken
+from netmgr.agent.allocations import NodeAllocations
+from netmgr.agent.answering import Answering
+from netmgr.agent.heartbeat import Heartbeat
+from netmgr.agent.reconciling import Reconciling
+from netmgr.agent.reports import Reports
+from netmgr.api.allocation import ALLOCATIONS, IPAllocation
+from netmgr.api.workload import Pod
+from netmgr.kube.client import Api
+from netmgr.kube.config import load
+from netmgr.kube.errors import ApiError
+from netmgr.kube.paths import PODS, named
+from netmgr.kube.reflector import Reflector
+from netmgr.kube.store import EventKind
+
+log = logging.getLogger(__name__)
+CONDITION = "netmgr.io/AddressesAllocated"
+LOOK_AGAIN = 5.0
+"""Seconds between looks at the spool and at releases that wait for a route to go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """The command's options; without `conf_dir` nothing on the host is changed."""
+
+    kubeconfig: Path | None
+    node: str
+    socket: Path
+    state_dir: Path
+    namespace: str
+    deadline: float
+    conf_dir: Path | None
+    bin_dir: Path
+    plugin_dir: Path
+
+
+class Agent:
+    """Everything one agent process holds."""
+
+    def __init__(self, api: Api, settings: AgentSettings) -> None:
+        self._api, self._settings = api, settings
+        self._store = AttachmentStore(settings.state_dir, boot_id())
+        self._allocations = NodeAllocations()
+        self._changed: asyncio.Queue[str] = asyncio.Queue()
+        selector = f"spec.nodeName={settings.node}"
+        self._reflector = Reflector(api, ALLOCATIONS, IPAllocation, field_selector=selector, on_event=self._event)
+        self._routes = RouteLookup()
+        known = self._reflector.store
+        self._reports = Reports(api, self._store, known)
+        self._answering = Answering(
+            self._allocations,
+            self._store,
+            self._reports,
+            self._routes,
+            deadline=settings.deadline,
+            reason=self._reason,
+            synced=self._reflector.synced,
+        )
+        self._reconciling = Reconciling(known, self._store, self._reports, self._answering, self._routes)
+        self._heartbeat = Heartbeat(api, settings.namespace, settings.node, self._store.boot, self._reconciling.strays)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set: records, spool, allocations, then the socket, then the configuration that names it."""
+        self._store.open()
+        jobs = [self._job(self._reflector.run())]
+        try:
+            await self._until(stop, self._reflector.synced.wait())
+            if stop.is_set():
+                return
+            await self._replay()
+            for one in list(self._store.released.values()):
+                self._reports.released(one)
+            server = await serve(self._answering, self._settings.socket)
+            jobs += [self._job(self._heartbeat.run()), self._job(self._follow()), self._job(self._repeat())]
+            self._install()
+            log.info(
+                "ready node=%s allocations=%d attached=%d",
+                self._settings.node,
+                len(self._reflector.store),
+                len(self._store.attached),
+            )
+            await stop.wait()
+            server.close()
+            await self._reports.finish(5.0)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            self._routes.close()
+
+    def _event(self, kind: EventKind, allocation: IPAllocation, old: IPAllocation | None) -> None:
+        self._allocations.changed(kind, allocation, old)
+        self._changed.put_nowait(allocation.metadata.name)
+
+    async def _follow(self) -> None:
+        """Look at each allocation that has changed."""
+        for one in self._store.attached.values():
+            for grant in one.grants:
+                self._changed.put_nowait(grant.name)
+        while True:
+            await self._look(await self._changed.get())
+
+    async def _look(self, name: str) -> None:
+        try:
+            if await self._reconciling.look(name):
+                self._heartbeat.soon()
+        except Exception:
+            log.exception("look_failed allocation=%s", name)
+
+    async def _repeat(self) -> None:
+        """A DEL may be spooled just before the socket was there; a release may wait for a route to go."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN)
+            await self._replay()
+            for name, allocation in list(self._reflector.store.items()):
+                if allocation.status.phase == "Releasing":
+                    self._changed.put_nowait(name)
+
+    async def _replay(self) -> None:
+        spool = spool_of(self._settings.socket)
+        if not await asyncio.to_thread(spool.exists):
+            return
+        with taken(spool) as keys:
+            for key in keys:
+                log.info("spooled_del key=%s", key)
+                await self._answering.release(key)
+
+    def _install(self) -> None:
+        wanted = self._settings
+        if wanted.conf_dir is not None:
+            conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket)
+            log.info("cni_installed folder=%s", wanted.conf_dir)
+
+    async def _reason(self, namespace: str, name: str) -> str:
+        """What the controller wrote on the Pod: the one request at ADD's deadline."""
+        if not namespace or not name:
+            return "the runtime named no Pod to look at"
+        try:
+            pod = await self._api.get(named(PODS, name, namespace=namespace), Pod)
+        except ApiError as error:
+            return f"why is not known, the API server says: {error}"
+        for condition in pod.status.conditions or ():
+            if condition.type == CONDITION and condition.message:
+                return condition.message
+        return "the controller has not said why; look at the Deployment netmgr-controller"
+
+    @staticmethod
+    def _job(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    @staticmethod
+    async def _until(stop: asyncio.Event, wanted: Coroutine[Any, Any, Any]) -> None:
+        tasks = [asyncio.create_task(wanted), asyncio.create_task(stop.wait())]
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """The process: until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Api(load(settings.kubeconfig), user_agent="netmgr-agent") as api:
+        await Agent(api, settings).run(stop)
