@@ -134,6 +134,9 @@ def error_of(request: str, status: Status) -> ApiError:
     """The exception for a failed answer."""
     if status.code == 409 and status.reason == "AlreadyExists":
         return AlreadyExists(request, status)
+    causes = status.details.causes if status.details else None
+    if status.code == 422 and any(cause.field == "metadata.uid" for cause in causes or ()):
+        return Conflict(request, status)  # kube-apiserver 1.35 answers a patch with another UID so: "field is immutable"
     known = BY_CODE.get(status.code)
     if known is not None:
         return known(request, status)
