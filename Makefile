@@ -2,16 +2,15 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
-LAB ?= single-tor
-PACKAGES := bridge-utils busybox-static bash conntrack containerd containernetworking-plugins curl ethtool frr gcc iproute2 \
-	iptables libc6-dev musl-tools nftables nginx-light openssl procps python3 python3-venv runc socat util-linux
+PACKAGES := busybox-static conntrack containernetworking-plugins ethtool gcc iproute2 iptables libc6-dev musl-tools nftables \
+	openssl procps python3-venv util-linux
 
 help: ## list the targets
 	@grep -hE '^[a-z/-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z/-]+):.*## /\1\t/' | expand -t 22
 
 setup: .packages .venv/done build/netmgr-ipam ## install packages, the virtual environment and the plugin
 .packages:
-	@bash packaging/apt-packages $(filter-out bridge-utils,$(PACKAGES))
+	@bash packaging/apt-packages $(PACKAGES)
 .venv/done: requirements-dev.lock pyproject.toml
 	python3 -m venv .venv
 	$(VENV)/pip install --quiet --require-hashes -r requirements-dev.lock
@@ -31,27 +30,15 @@ types: ## mypy, strict
 	$(VENV)/mypy
 unit: ## unit tests
 	$(VENV)/pytest tests/unit
-integration: ## tests with the real API server, FRR and kernel
+integration: ## tests with the real API server and the real kernel
 	$(VENV)/pytest tests/integration
-e2e: ## tests in the lab
-	$(VENV)/pytest tests/e2e
 test: setup ## set everything up and run all tests
-	bash .ci/suite
+	@bash .ci/suite
 check: lint types unit ## what is quick
-demo: setup ## the main job, step by step, with a verdict
-	$(VENV)/python -m netmgr.demo
-lab: setup ## leave a lab running with netmgr installed (LAB=single-tor)
-	$(VENV)/netmgr lab up $(LAB)
-	$(VENV)/netmgr install --kubeconfig .lab/$(LAB)/kubeconfig
-lab-down: ## take the lab down
-	$(VENV)/netmgr lab down $(LAB)
-crds: ## print the CustomResourceDefinitions
+crds: setup ## print the CustomResourceDefinitions
 	$(VENV)/netmgr crds
-bench: setup ## measure; writes build/bench.json
-	$(VENV)/python -m tests.bench
 nightly: setup ## the long tests
-	HYPOTHESIS_PROFILE=nightly $(VENV)/pytest tests/unit tests/integration
-clean: ## take labs down and remove all that was built
-	-@test -x $(VENV)/netmgr && $(VENV)/netmgr lab down --all
-	rm -rf .venv build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down crds bench nightly clean
+	HYPOTHESIS_PROFILE=nightly $(VENV)/pytest tests
+clean: ## remove all that was built
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+.PHONY: help setup .packages fmt lint types unit integration test check crds nightly clean

@@ -1,7 +1,7 @@
 """Which addresses of one pool are free, in the order in which they are given out.
 
 Never-used addresses first, lowest first; released ones last, in the order of their release, so that stale neighbours,
-connections and firewall sessions have time to die. Nothing is materialised: a pool of 2**64 addresses costs as much as one of eight.
+connections and firewall sessions die first. Nothing is materialised: a pool of 2**64 addresses costs as much as one of eight.
 """
 
 from __future__ import annotations

@@ -7,14 +7,8 @@ from importlib import import_module
 import click
 
 COMMANDS = {
-    "install": "netmgr.commands.install",
-    "uninstall": "netmgr.commands.uninstall",
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
-    "speaker": "netmgr.commands.speaker",
-    "reach": "netmgr.commands.reach",
-    "check": "netmgr.commands.check",
-    "lab": "netmgr.commands.lab",
     "crds": "netmgr.commands.crds",
     "version": "netmgr.commands.version",
 }
