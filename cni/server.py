@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from cni.config import Call, parse_call
 from cni.errors import CniError
@@ -38,8 +38,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A plugin has connected."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - unix stream sockets give nothing else
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class inherits from neither
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The plugin has gone, or has its answer."""
