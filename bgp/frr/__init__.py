@@ -1,0 +1,1 @@
+"""FRR as the engine: rendering, the delta between two configurations, and vtysh."""
