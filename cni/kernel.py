@@ -252,10 +252,11 @@ def _delete_routes(route: IPRoute, address: Address, link: str) -> None:
     given = {"oif": found[0]} if link and (found := route.link_lookup(ifname=link)) else {}
     if link and not given:
         return
+    wildcard = {"proto": 0, "scope": 255}  # pyroute2's own defaults would match no IPv4 route of scope link
     while True:
         try:
             family = address.family
-            route.route("del", family=SOCKET_FAMILY[family], dst=f"{address}/{family.width}", table=254, **given)
+            route.route("del", family=SOCKET_FAMILY[family], dst=f"{address}/{family.width}", table=254, **wildcard, **given)
         except NetlinkError as error:
             if error.code in {errno.ESRCH, errno.ENOENT}:
                 return

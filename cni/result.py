@@ -4,6 +4,7 @@
 | --- | --- | --- | --- | --- |
 | `calico` | /32, /128 | none | none | none (Calico would point at the wrong one) |
 | `ptp`, `bridge` with isGateway | subnet's length | the pool's, else the subnet's first or last host | default, pool's | none |
+| `bridge` with isDefaultGateway | subnet's length | as above | the pool's only: bridge adds the default itself | none |
 | `macvlan`, `bridge`, others | subnet's length | the pool's, if any | default if there is a gateway, pool's | none |
 | `netmgr` (ourselves) | /32, /128 | 169.254.1.1, fe80::1 | default, pool's | host end, Pod end |
 
@@ -46,7 +47,8 @@ def ipam_result(config: NetworkConfig, grants: Sequence[Grant]) -> bytes:
         if config.type != "calico":
             given = [{"dst": route.dst, **({"gw": route.gw} if route.gw else {})} for route in grant.routes]
             default = DEFAULTS[address.family]
-            if gateway and not any(route["dst"] == default for route in given):
+            own_default = config.type == "bridge" and config.is_default_gateway  # it adds the route itself, and fails on a second
+            if gateway and not own_default and not any(route["dst"] == default for route in given):
                 given.insert(0, {"dst": default})
             routes += given
     return _encode(config, {"ips": ips, "routes": routes})

@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from cni.attachments import boot_id
@@ -27,6 +28,7 @@ from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 _numbers = count(1)
+T = TypeVar("T")
 
 
 def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -161,8 +163,8 @@ class Node:
     def routes(self, *selector: str) -> str:
         return run("ip", "-n", self.netns, *selector, "route", "show").stdout
 
-    def _ask(self, what: Any) -> Any:
-        async def once() -> Any:
+    def _ask(self, what: Callable[[Api], Awaitable[T]]) -> T:
+        async def once() -> T:
             async with Api(load(self.server.kubeconfig), user_agent="test") as api:
                 return await what(api)
 

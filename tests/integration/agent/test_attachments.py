@@ -14,6 +14,12 @@ from tests.integration.agent.node import Node, run
 from tests.waiting import eventually
 
 
+def requests(node: Node) -> int:
+    """What agents have asked for, heartbeats and watches aside."""
+    counts = node.server.request_counts("netmgr-agent")
+    return sum(number for (verb, resource), number in counts.items() if resource != "leases" and verb not in {"watch", "list"})
+
+
 def test_calico_gets_the_address_alone_and_no_interfaces(live: Node) -> None:
     live.bind("10.60.0.1", "pod-a", gateway="10.60.0.254")
 
@@ -46,6 +52,17 @@ def test_a_sandbox_made_again_after_del_takes_its_report_back(live: Node) -> Non
     assert (code, live.phase("10.60.0.3")) == (0, "")
     time.sleep(1)  # nothing may be reported late
     assert live.phase("10.60.0.3") == ""
+
+
+def test_add_sends_no_request(live: Node) -> None:
+    live.bind("10.60.0.15", "pod-a")
+    live.cni("ADD", "c0", "pod-a")  # the allocation has arrived once this is answered
+    before = requests(live)
+
+    answers = [live.cni("ADD", f"c{number}", "pod-a")[0] for number in range(1, 20)]
+
+    assert answers == [0] * 19
+    assert requests(live) == before
 
 
 def test_add_waits_for_both_families(live: Node) -> None:
@@ -100,7 +117,7 @@ MAIN_PLUGINS: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("plugin", "address", "config"), MAIN_PLUGINS, ids=[row[0] for row in MAIN_PLUGINS])
 def test_debians_main_plugins_put_our_address_on_the_pod(live: Node, plugin: str, address: str, config: dict[str, Any]) -> None:
-    run("ip", "-n", live.netns, "link", "add", "lan", "type", "dummy")
+    run("ip", "-n", live.netns, "link", "add", "lan", "type", "bridge")
     run("ip", "-n", live.netns, "link", "set", "lan", "up")
     live.bind(address, f"pod-{plugin}", gateway="10.61.0.254")
     netns, ipam = live.pod(), {"type": "netmgr-ipam", "socket": str(live.socket)}
@@ -117,7 +134,7 @@ def test_debians_main_plugins_put_our_address_on_the_pod(live: Node, plugin: str
 
 
 def test_a_route_of_somebody_else_is_an_error_that_names_the_link(live: Node) -> None:
-    run("ip", "-n", live.netns, "link", "add", "foreign0", "type", "dummy")
+    run("ip", "-n", live.netns, "link", "add", "foreign0", "type", "bridge")
     run("ip", "-n", live.netns, "link", "set", "foreign0", "up")
     run("ip", "-n", live.netns, "route", "add", "10.60.0.7/32", "dev", "foreign0")
     live.bind("10.60.0.7", "pod-a")
@@ -125,6 +142,20 @@ def test_a_route_of_somebody_else_is_an_error_that_names_the_link(live: Node) ->
     code, out = live.cni("ADD", "c1", "pod-a")
 
     assert (code, "foreign0" in json.loads(out)["msg"]) == (1, True)
+
+
+def test_a_stale_route_of_the_pods_earlier_sandbox_gives_way(live: Node) -> None:
+    live.bind("10.61.0.8", "pod-a", gateway="10.61.0.254")
+    ipam = {"type": "netmgr-ipam", "socket": str(live.socket)}
+    call: dict[str, Any] = {"plugin": "/usr/lib/cni/ptp", "type": "ptp", "ipam": ipam}
+    live.cni("ADD", "old", "pod-a", netns=live.pod(), **call)
+    before = live.routes()
+
+    code, out = live.cni("ADD", "new", "pod-a", netns=live.pod(), **call)
+
+    assert code == 0, out
+    assert live.routes().count("10.61.0.8") == 1
+    assert live.routes() != before
 
 
 def test_records_survive_a_killed_agent_and_dels_meanwhile_are_replayed(live: Node) -> None:
@@ -187,7 +218,7 @@ def test_gc_ends_what_the_runtime_does_not_list(live: Node) -> None:
     live.bind("10.60.0.14", "pod-a")
     live.cni("ADD", "c1", "pod-a", cniVersion="1.1.0")
 
-    listed = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    listed: dict[str, Any] = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
 
     assert live.cni("GC", "", "", **listed) == (0, "")
     eventually(lambda: live.phase("10.60.0.14"), lambda phase: phase == "Detached", within=10)
