@@ -8,7 +8,10 @@ from netmgr.api.meta import Meta
 from netmgr.kube.store import EventKind
 
 
-def allocation(address: str, *, siblings: int = 1, status: AllocationStatus = AllocationStatus()) -> IPAllocation:
+NO_STATUS = AllocationStatus()
+
+
+def allocation(address: str, *, siblings: int = 1, status: AllocationStatus = NO_STATUS) -> IPAllocation:
     spec = AllocationSpec(
         address=address,
         prefix_length=24,
