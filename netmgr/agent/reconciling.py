@@ -101,9 +101,10 @@ class Reconciling:
 
     async def _restore(self, one: Attachment, allocation: IPAllocation) -> None:
         address = allocation.spec.address
-        if address not in one.withdrawn:
+        same = any(grant.uid == allocation.metadata.uid for grant in one.grants)
+        if address not in one.withdrawn and same:
             return
-        link = one.withdrawn[address]
+        link = one.withdrawn.get(address, "")
         if link and one.key in self._store.attached:
             await asyncio.to_thread(kernel.add_host_route, parse_address(address), link)
         withdrawn = {key: value for key, value in one.withdrawn.items() if key != address}

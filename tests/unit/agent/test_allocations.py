@@ -7,7 +7,6 @@ from netmgr.api.allocation import AllocationSpec, AllocationStatus, Claimant, Ho
 from netmgr.api.meta import Meta
 from netmgr.kube.store import EventKind
 
-
 NO_STATUS = AllocationStatus()
 
 
