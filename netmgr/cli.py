@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
+    "speaker": "netmgr.commands.speaker",
     "crds": "netmgr.commands.crds",
     "version": "netmgr.commands.version",
 }

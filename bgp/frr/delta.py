@@ -2,7 +2,8 @@
 
 Both sides are texts of `render`, so the model can be small: statements, inside at most two nested contexts. Additions come before
 removals, and prefix-lists before what uses them, so that no moment announces less than both configurations do. A pool's change
-touches prefix-list lines only: no session flaps (`frr-reload.py` needs a minute for 1,000 removals; one vtysh call needs half a second).
+touches prefix-list lines only: no session flaps (`frr-reload.py` needs a minute for 1,000 removals; one vtysh
+call needs half a second).
 """
 
 from __future__ import annotations

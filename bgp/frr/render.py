@@ -1,7 +1,7 @@
 """A node's policy as FRR configuration. Pure.
 
-Every interpolated token is a number, an address or a prefix that was parsed: no text of a user reaches the template, so none can add
-a line to it. The template has loops and presence tests only. FRR 8.4: `no zebra nexthop kernel enable` (ZEBRA) keeps ECMP next
+Every interpolated token is a number, an address or a prefix that was parsed: no text of a user reaches the template, so none can
+add a line to it. The template has loops and presence tests only. FRR 8.4: `no zebra nexthop kernel enable` (ZEBRA) keeps ECMP next
 hops after a link flap; a daemon's own file is loaded with -f, since `vtysh -b` delays the first session by four seconds.
 """
 
