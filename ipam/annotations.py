@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ipam.errors import AnnotationError
+from ipam.errors import AnnotationError, quoted
 from ipam.prefix import AddressFamily
 
 PREFIX = "ipam.spidernet.io/"
@@ -112,12 +112,20 @@ def parse_bool(key: str, text: str) -> bool:
 
 
 def decode(key: str, text: str) -> object:
-    """JSON, or AnnotationError with the position."""
+    """JSON, or AnnotationError with the position; a plain ValueError is a repeated key, or a number of over 4,300 digits."""
     try:
-        value: object = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value: object = json.loads(text, object_pairs_hook=without_repeats)
+    except (ValueError, RecursionError) as error:
         raise AnnotationError(key, text, f"is not JSON ({error})", 'write it as \'{"ipv4":["NAME"]}\'') from error
     return value
+
+
+def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; ValueError on a repeated key, of which json would silently keep the last."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key is written twice")
+    return fields
 
 
 def parse_list(key: str, text: str, source: Source) -> tuple[InterfaceRequest, ...]:
@@ -131,6 +139,11 @@ def parse_list(key: str, text: str, source: Source) -> tuple[InterfaceRequest, .
     entries = tuple(parse_entry(key, text, one, source, f"eth{i}") for i, one in enumerate(value))
     if len({entry.interface for entry in entries}) != len(entries):
         raise AnnotationError(key, text, "names an interface twice", "give each interface one entry")
+    if source is Source.SUBNET:
+        for family in AddressFamily:
+            subnets = [name for entry in entries for name in entry.names.get(family, ())]
+            if len(set(subnets)) != len(subnets):
+                raise AnnotationError(key, text, "names a subnet for two interfaces", "give each interface a subnet of its own")
     return entries
 
 
@@ -139,10 +152,12 @@ def parse_entry(key: str, text: str, value: object, source: Source, interface: s
     if not isinstance(value, dict):
         raise AnnotationError(key, text, "is not an object", 'write it as \'{"ipv4":["NAME"]}\'')
     if unknown := set(value) - {"ipv4", "ipv6", "interface", "cleangateway"}:
-        raise AnnotationError(key, text, f"has unknown keys {sorted(unknown)}", "use ipv4, ipv6 and interface")
+        raise AnnotationError(key, text, f"has unknown keys {quoted(sorted(unknown))}", "use ipv4, ipv6 and interface")
     chosen = value.get("interface", interface)
     if not isinstance(chosen, str) or not INTERFACE_NAME.fullmatch(chosen):
         raise AnnotationError(key, text, "has an interface that is no interface name", 'write "eth0"')
+    if not isinstance(value.get("cleangateway", False), bool):
+        raise AnnotationError(key, text, "has a cleangateway that is neither true nor false", "write true or false, unquoted")
     names = {
         family: parse_names(key, text, value.get(f"ipv{family.number}"), wildcards=source is Source.POOL)
         for family in AddressFamily
@@ -158,11 +173,11 @@ def parse_names(key: str, text: str, value: object, *, wildcards: bool) -> tuple
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise AnnotationError(key, text, "has a family that is not a list", 'write "ipv4":["NAME"]')
+        raise AnnotationError(key, text, "has something else where a list of names belongs", 'write ["NAME"]')
     for name in value:
         plain = re.sub(r"[*?\[\]]", "a", name) if isinstance(name, str) and wildcards else name
         if not isinstance(plain, str) or not OBJECT_NAME.fullmatch(plain):
-            raise AnnotationError(key, text, f"names {name!r}, which is no object name", "use the name kubectl shows")
+            raise AnnotationError(key, text, f"names {quoted(name)}, which is no object name", "use the name kubectl shows")
     if len(set(value)) != len(value):
         raise AnnotationError(key, text, "names one twice", "name each once, in order of preference")
     return tuple(value)
@@ -170,10 +185,12 @@ def parse_names(key: str, text: str, value: object, *, wildcards: bool) -> tuple
 
 def namespace_defaults(annotations: Mapping[str, str]) -> tuple[InterfaceRequest, ...]:
     """Pools that the namespace names for its Pods."""
-    names = {
-        family: parse_names(key, annotations[key], decode(key, annotations[key]), wildcards=True)
-        for family, key in NAMESPACE_DEFAULTS.items()
-        if key in annotations
-    }
+    names: dict[AddressFamily, tuple[str, ...]] = {}
+    for family, key in NAMESPACE_DEFAULTS.items():
+        if key in annotations:
+            value = decode(key, annotations[key])
+            if value is None:
+                raise AnnotationError(key, annotations[key], "names nothing", 'write ["NAME"], or remove the annotation')
+            names[family] = parse_names(key, annotations[key], value, wildcards=True)
     present = {family: listed for family, listed in names.items() if listed}
     return (InterfaceRequest(DEFAULT_INTERFACE, Source.NAMESPACE, present),) if present else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ipam.prefix import AddressFamily
@@ -31,6 +32,6 @@ class Application:
 def auto_pool_name(application: Application, family: AddressFamily, interface: str) -> str:
     """`auto-<application>-v<4|6>-<interface>-<last group of the UID>`, the application cut to keep to 253 characters."""
     last_group = application.uid.rpartition("-")[2]
-    tail = f"-v{family.number}-{interface.lower().replace('_', '-')}-{last_group}"
+    tail = f"-v{family.number}-{re.sub('[^a-z0-9]', '-', interface.lower())}-{last_group}"
     room = LONGEST_NAME - len("auto-") - len(tail)
     return "auto-" + application.name[:room].rstrip("-.") + tail

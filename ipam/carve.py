@@ -1,8 +1,8 @@
 """Carving ranges for pools out of a subnet: aligned, contiguous, with room to grow; grown in place, shrunk from the tail.
 
 An address that a pool holds never moves while the pool lives. A new pool is placed at the start of a free aligned block
-twice its size, so that its neighbours leave it room; where the subnet has none, blocks of its size, then any contiguous range, then
-whatever is free.
+twice its size, outside the blocks that other pools may still grow into; where the subnet has none, in a block of its size, then
+inside others' room to grow, then in any contiguous range, then in whatever is free.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ipam.prefix import RangeSet
+from ipam.prefix import RangeSet, merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,24 +61,43 @@ def plan_carve(book: SubnetBook, pool: str, size: int, in_use: frozenset[int]) -
     missing = size - have.size
     if missing > free.size:
         return CarveShortage(book.name, missing, free.size)
+    apart = free.subtract(room_of_others(book, pool))
     if not have.spans:
-        return Carved(place(free, size))
-    return Carved(have.union(extend(have, free, missing)))
+        return Carved(place(free, apart, size))
+    return Carved(have.union(extend(have, free, apart, missing)))
+
+
+def room_of_others(book: SubnetBook, pool: str) -> RangeSet:
+    """The blocks that the other pools grow into: twice the size of each span that begins where `place` would have put it."""
+    rooms = []
+    for name, ranges in book.pools.items():
+        for first, last in ranges.spans if name != pool else ():
+            room = 2 * block_of(last - first + 1)
+            if first % room == 0:
+                rooms.append((first, first + room - 1))
+    return RangeSet(book.addresses.family, merge(rooms))
+
+
+def block_of(size: int) -> int:
+    """The power of two that holds `size` addresses."""
+    return 1 << (size - 1).bit_length()
 
 
 def shrink(have: RangeSet, size: int, in_use: frozenset[int]) -> Carved:
-    """Without addresses from the tail, as long as the tail is free."""
+    """Without addresses from the tail, as long as the tail is free. Costs as much as `in_use`, not as the pool."""
+    highest = max((value for value in in_use if value in have), default=-1)
     spans = list(have.spans)
     surplus = have.size - size
-    while surplus and spans and spans[-1][1] not in in_use:
+    while surplus and spans and spans[-1][1] > highest:
         first, last = spans.pop()
-        if last > first:
-            spans.append((first, last - 1))
-        surplus -= 1
+        keep = max(first, highest + 1, last - surplus + 1)
+        surplus -= last - keep + 1
+        if keep > first:
+            spans.append((first, keep - 1))
     return Carved(RangeSet(have.family, tuple(spans)), pending=surplus)
 
 
-def extend(have: RangeSet, free: RangeSet, missing: int) -> RangeSet:
+def extend(have: RangeSet, free: RangeSet, apart: RangeSet, missing: int) -> RangeSet:
     """Addresses right behind the pool's last one if they are free, then the rest placed anew."""
     end = have.spans[-1][1]
     following = next(((first, last) for first, last in free.spans if first == end + 1), None)
@@ -86,14 +105,14 @@ def extend(have: RangeSet, free: RangeSet, missing: int) -> RangeSet:
     behind = RangeSet(have.family, ((end + 1, end + taken),) if taken else ())
     if taken == missing:
         return behind
-    return behind.union(place(free.subtract(behind), missing - taken))
+    return behind.union(place(free.subtract(behind), apart.subtract(behind), missing - taken))
 
 
-def place(free: RangeSet, size: int) -> RangeSet:
-    """The best free range of `size` addresses; the set must hold that many."""
-    block = 1 << (size - 1).bit_length()
-    for room in (2 * block, block):
-        for first, last in free.spans:
+def place(free: RangeSet, apart: RangeSet, size: int) -> RangeSet:
+    """The best free range of `size` addresses, which `free` must hold; `apart` is its part outside others' room to grow."""
+    block = block_of(size)
+    for source, room in ((apart, 2 * block), (apart, block), (free, 2 * block), (free, block)):
+        for first, last in source.spans:
             start = -(-first // room) * room
             if start + room - 1 <= last:
                 return RangeSet(free.family, ((start, start + size - 1),))

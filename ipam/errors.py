@@ -8,6 +8,15 @@ IpamError                 root; the message says object, value, rule and remedy
 from __future__ import annotations
 
 
+LONGEST_QUOTE = 120
+
+
+def quoted(text: object) -> str:
+    """What a user wrote, quoted, and cut: an annotation may be 256 KiB, an Event's message 1,024 characters."""
+    shown = repr(text)
+    return shown if len(shown) <= LONGEST_QUOTE else f"{shown[:LONGEST_QUOTE]}... ({len(shown)} characters)"
+
+
 class IpamError(Exception):
     """Root of what this room raises."""
 
@@ -21,5 +30,5 @@ class AnnotationError(IpamError):
 
     def __init__(self, key: str, value: str, rule: str, remedy: str) -> None:
         """`key` and `value` as the user wrote them; `rule` what is broken; `remedy` what to write instead."""
-        super().__init__(f"annotation {key}: {value!r} {rule}; {remedy}")
-        self.key = key
+        super().__init__(f"annotation {key}: {quoted(value)} {rule}; {remedy}")
+        self.key, self.value, self.rule, self.remedy = key, value, rule, remedy

@@ -10,6 +10,7 @@ and 45 ms to merge 5,000). Both families follow the same rules; what differs is 
 | `10.0.0.9-10.0.0.1` | error | error: ends before it begins | error |
 | `10.0.0.0/24` | error | error | yes |
 | `10.0.0.1/24` | error | error | error: host bits; write 10.0.0.0/24 |
+| `FD00:0::/64` | error | error | error: not canonical; write fd00::/64 (objects are matched by this text) |
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_prefix(text: str) -> Prefix:
-    """A prefix; AddressError if the length is missing or host bits are set, with the form to use."""
+    """A prefix; AddressError if the length is missing, host bits are set or it is spelled otherwise, with the form to use."""
     address, slash, length = text.partition("/")
     try:
         network = IPNetwork(text, flags=0)
@@ -129,7 +130,10 @@ def parse_prefix(text: str) -> Prefix:
         raise AddressError(f"{text!r} is not a prefix; add its length, as in {address}/16")
     if network.cidr != network or int(network.ip) != network.first:
         raise AddressError(f"{text!r} has host bits set; write {network.cidr}")
-    return Prefix(AddressFamily(network.version), network.first, network.prefixlen)
+    prefix = Prefix(AddressFamily(network.version), network.first, network.prefixlen)
+    if str(prefix) != text:
+        raise AddressError(f"{text!r} is not the canonical form of the prefix; write {prefix}")
+    return prefix
 
 
 def parse_range(text: str) -> AddressRange:

@@ -136,8 +136,16 @@ class World:
     def _on(self, kind: str) -> Callable[[EventKind, Workload, Workload | None], None]:
         def tell(_event: EventKind, workload: Workload, _old: Workload | None) -> None:
             self.queue.add(("app", f"{kind}/{key_of(workload.metadata)}"), urgent=True)
+            if kind == "StatefulSet":
+                self._settle_ordinals(workload.metadata.uid)
 
         return tell
+
+    def _settle_ordinals(self, uid: str) -> None:
+        """A StatefulSet was scaled or deleted: ordinals that it no longer has keep no address."""
+        for name, one in self.allocations.store.items():
+            if one.spec.claimant.uid == uid:
+                self.queue.add(("allocation", name))
 
     def _on_replica_set(self, kind: EventKind, one: Workload, _old: Workload | None) -> None:
         if kind is EventKind.ADDED and self.waiting:
@@ -197,6 +205,8 @@ class World:
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.hold(value)
             self.queue.add(("allocation", name))
+            if one.status.phase == allocation.DETACHED:
+                self.wake_waiting()
         self.queue.add(("pool", pool))
 
     def _seen(self, one: IPAllocation) -> None:

@@ -122,7 +122,7 @@ def world(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[Wor
             yield World(cluster, node, tor, client, tmp_path)
     finally:
         node.down()
-        cluster.clean()
+        cluster.clean(bgp.NEIGHBORS, bgp.ADVERTISEMENTS, bgp.NODE_STATES)
         shutil.rmtree(sockets)
 
 
@@ -135,8 +135,8 @@ def declare(cluster: Cluster) -> None:
     """What administrators write."""
     meta = {"apiVersion": bgp.GROUP_VERSION}
     spec = {"address": "defaultGateway", "asn": 23000, "localASN": 64512, "families": ["IPv4"]}
-    cluster.create(bgp.NEIGHBORS, {**meta, "kind": "BGPNeighbor", "metadata": {"name": "tor"}, "spec": spec})
-    advertisement = {**meta, "kind": "PoolAdvertisement", "metadata": {"name": "default"}, "spec": {}}
+    cluster.create(bgp.NEIGHBORS, {**meta, "kind": "BGPNeighbor", "metadata": {"name": "main-path"}, "spec": spec})
+    advertisement = {**meta, "kind": "PoolAdvertisement", "metadata": {"name": "main-path"}, "spec": {}}
     cluster.create(bgp.ADVERTISEMENTS, advertisement)
     cluster.subnet("main-path", "10.244.0.0/16", "10.244.100.0-10.244.200.1")
 

@@ -88,6 +88,17 @@ class Cluster:
         meta = {"name": f"{name}-rs", "ownerReferences": [owner]}
         return self.create(self.here(paths.REPLICA_SETS), {"metadata": meta, "spec": spec}).metadata.uid
 
+    def stateful_set(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
+        template = {"metadata": {"labels": {"app": name}, "annotations": annotations}, "spec": pod_spec()}
+        spec = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": template}
+        return self.create(self.here(paths.STATEFUL_SETS), {"metadata": {"name": name}, "spec": spec}).metadata.uid
+
+    def ordinal(self, name: str, annotations: dict[str, str], owner_uid: str, number: int, node: str = NODE) -> str:
+        """The Pod of one ordinal; its UID."""
+        owner = reference("StatefulSet", name, owner_uid)
+        meta = {"name": f"{name}-{number}", "labels": {"app": name}, "annotations": annotations, "ownerReferences": [owner]}
+        return self.create(self.here(paths.PODS), {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}).metadata.uid
+
     def pods(self, name: str, annotations: dict[str, str], owner_uid: str, *numbers: int, node: str = NODE) -> None:
         """Pods of that ReplicaSet, already bound."""
 
@@ -103,8 +114,8 @@ class Cluster:
         meta = {"name": f"{name}-rs-{number}", "labels": {"app": name}, "annotations": annotations, "ownerReferences": [owner]}
         return {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}
 
-    def scale(self, name: str, replicas: int) -> None:
-        path = paths.named(paths.DEPLOYMENTS, name, namespace=self.namespace)
+    def scale(self, name: str, replicas: int, collection: str = paths.DEPLOYMENTS) -> None:
+        path = paths.named(collection, name, namespace=self.namespace)
         self.call(lambda api: api.merge_patch(path, {"spec": {"replicas": replicas}}, PartialObject))
 
     def delete(self, collection: str, name: str, **options: Any) -> None:
@@ -159,11 +170,11 @@ class Cluster:
         ours = (c for c in one.status.conditions or () if c.type == "netmgr.io/AddressesAllocated" and c.status == "False")
         return next((c.message for c in ours), "")
 
-    def clean(self) -> None:
+    def clean(self, *collections: str) -> None:
         """Remove cluster-scoped objects: other tests use the same API server."""
 
         async def remove(api: Api) -> None:
-            for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS):
+            for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, *collections):
                 for one in await api.list(collection, PartialObject):
                     path = paths.named(collection, one.metadata.name)
                     try:
