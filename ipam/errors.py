@@ -7,7 +7,6 @@ IpamError                 root; the message says object, value, rule and remedy
 
 from __future__ import annotations
 
-
 LONGEST_QUOTE = 120
 
 

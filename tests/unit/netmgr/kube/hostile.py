@@ -137,15 +137,17 @@ class HostileServer:
         await response.write(_line("BOOKMARK", bookmark))
         if fault is Fault.PARTIAL_LINE:
             await self._wait_beyond(since)
+            if since < self.oldest:
+                return response
             later = [_line(kind, thing) for version, kind, thing in self._history if version > since]
             await response.write(b"".join(later)[:-7])
             return response
         while True:
+            if since < self.oldest:  # never sends what is left after a gap: a real server ends such a watch
+                return response
             for version, kind, thing in [one for one in self._history if one[0] > since]:
                 await response.write(_line(kind, thing))
                 since = version
-            if since < self.oldest:
-                return response
             await self._wait_beyond(since)
 
     async def _wait_beyond(self, since: int) -> None:
