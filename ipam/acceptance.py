@@ -72,6 +72,8 @@ def understand(kind: str, one: Declared) -> Parsed | Acceptance:
                 raise AddressError(f"range {span} is outside {prefix}; write ranges inside it")
         if one.gateway and parse_address(one.gateway) not in prefix:
             raise AddressError(f"gateway {one.gateway} is outside {prefix}; write an address inside it")
+        if one.gateway:  # the router's own address is never a Pod's
+            excluded = excluded.union(RangeSet.parse(prefix.family, (one.gateway,)))
     except AddressError as error:
         return Acceptance(accepted=False, reason="Invalid", message=f"{kind} {one.name}: {error}")
     return Parsed(prefix, ranges, excluded)

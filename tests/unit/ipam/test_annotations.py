@@ -59,7 +59,7 @@ def test_other_numbers_are_refused_with_a_remedy(text: str) -> None:
         ("subnet", '{"ipv4": s}', "is not JSON"),
         ("subnet", "[]", "is not an object"),
         ("subnet", "{}", "names nothing"),
-        ("subnet", '{"ipv4":"s"}', "not a list"),
+        ("subnet", '{"ipv4":"s"}', "where a list of names belongs"),
         ("subnet", '{"ipv4":[""]}', "no object name"),
         ("subnet", '{"ipv4":["*"]}', "no object name"),
         ("subnet", '{"ipv4":["s\\n neighbor"]}', "no object name"),

@@ -35,6 +35,13 @@ def test_exclusions_are_taken_off() -> None:
     assert verdict.ranges.texts() == ["10.0.0.1-10.0.0.2", "10.0.0.4-10.0.0.9"]
 
 
+def test_the_gateway_is_never_a_pods_address() -> None:
+    one = Declared(name="s", created="", subnet="10.0.0.0/24", ips=("10.0.0.1-10.0.0.9",), gateway="10.0.0.1")
+    verdict = accept_subnets([one])["s"]
+    assert verdict.ranges is not None
+    assert verdict.ranges.texts() == ["10.0.0.2-10.0.0.9"]
+
+
 def test_ranges_of_a_pool_are_accepted_one_by_one() -> None:
     subnets = accept_subnets([subnet("s", "10.0.0.0/24", "10.0.0.1-10.0.0.20")])
     first = subnet("a", "10.0.0.0/24", "10.0.0.1-10.0.0.5")
