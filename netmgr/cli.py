@@ -9,8 +9,9 @@ import click
 COMMANDS = {
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
-    "speaker": "netmgr.commands.speaker",
     "crds": "netmgr.commands.crds",
+    "speaker": "netmgr.commands.speaker",
+    "lab": "netmgr.commands.lab",
     "version": "netmgr.commands.version",
 }
 

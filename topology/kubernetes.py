@@ -66,10 +66,15 @@ def key() -> str:
     return digest.hexdigest()[:16]
 
 
+def place() -> Path:
+    """Where the program is or will be."""
+    return cache() / "kube" / key() / "kube"
+
+
 def binary() -> Path:
     """The program; compiled first if it is not there yet."""
-    folder = cache() / "kube" / key()
-    result = folder / "kube"
+    result = place()
+    folder = result.parent
     if result.exists():
         return result
     folder.mkdir(parents=True, exist_ok=True)
