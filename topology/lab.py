@@ -59,8 +59,8 @@ class Lab:
         return self.cluster.kubeconfig
 
     def is_up(self) -> bool:
-        """Whether every node runs."""
-        return all(self.runtime.alive(node.name) for node in self.topology.nodes)
+        """Whether the lab has come up as a whole and every node still runs."""
+        return self._finished.exists() and all(self.runtime.alive(node.name) for node in self.topology.nodes)
 
     def up(self, progress: Progress | None = None) -> None:
         """Start the lab and wait for its Kubernetes. A lab that is up stays as it is; the rest of a broken one is removed first."""
@@ -94,6 +94,11 @@ class Lab:
         """The nodes, as `containerlab inspect --format json` words them."""
         return {self.name: [self._describe(node) for node in self.topology.nodes]}
 
+    @property
+    def _finished(self) -> Path:
+        """A file that `up` writes last: without it, an `up` was cut off."""
+        return self.runtime.state / "finished"
+
     def _describe(self, node: clab.Node) -> dict[str, str]:
         alive = self.runtime.alive(node.name)
         return {
@@ -122,6 +127,7 @@ class Lab:
         say(f"{len(self.topology.nodes)} nodes started")
         self.cluster.open_door()
         self.cluster.wait(lambda node: self.run(node, ["test", "-e", IMPORTED]).returncode == 0, say)
+        self._finished.touch()
 
     def _remove(self) -> None:
         self.runtime.down()
