@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
-PACKAGES := busybox-static conntrack containernetworking-plugins ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables \
-	openssl procps python3-venv socat util-linux
+PACKAGES := busybox-static conntrack containerd containernetworking-plugins ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables nginx \
+	openssl procps python3 python3-venv runc socat util-linux
 
 help: ## list the targets
 	@grep -hE '^[a-z/-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z/-]+):.*## /\1\t/' | expand -t 22

@@ -7,6 +7,8 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "install": "netmgr.commands.install",
+    "uninstall": "netmgr.commands.uninstall",
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
     "crds": "netmgr.commands.crds",

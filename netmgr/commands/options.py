@@ -1,0 +1,63 @@
+"""Options that several commands share, and how API errors end a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from netmgr.install.objects import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+kubeconfig_option = click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="KUBECONFIG",
+    help="How to reach the API server [$KUBECONFIG, else the Pod's service account].",
+)
+output_option = click.option(
+    "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+
+
+def settings_options(command: F) -> F:
+    """What an administrator may choose about an installation."""
+    from netmgr.install.objects import Settings
+
+    known = Settings()
+    for option in (
+        click.option("--api-server", default="", metavar="HOST:PORT", help="Where nodes reach the API without Services."),
+        click.option("--replicas", type=click.IntRange(1, 9), default=known.replicas, show_default=True, help="Controllers."),
+        click.option("--frr-image", default=known.frr_image, show_default=True, help="Image of FRR."),
+        click.option("--image", default=known.image, show_default=True, help="Image of controller, agent and speaker."),
+        click.option("--namespace", default=known.namespace, show_default=True, help="Where netmgr's Pods run."),
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(chosen: Mapping[str, Any]) -> Settings:
+    """The checked settings; a wrong one is wrong usage (exit code 2)."""
+    from netmgr.install.objects import Settings, SettingsError
+
+    try:
+        return Settings(**chosen)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def api_errors_as_messages() -> Iterator[None]:
+    """A refusal of the API server or of the installer ends the command with its message and exit code 1."""
+    from netmgr.install.installing import InstallError
+    from netmgr.kube.errors import ApiError, ConfigurationError
+
+    try:
+        yield
+    except (ApiError, ConfigurationError, InstallError) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,34 @@
+"""One lab for the session; it is taken down at the end unless it was running before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from topology.lab import Lab
+
+from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster
+from tests.waiting import eventually
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The lab single-tor with netmgr installed, its router as neighbor and the walk-through's subnet."""
+    lab = Lab.open("single-tor")
+    was_up = lab.is_up()
+    lab.up()
+    try:
+        ready = Cluster(lab)
+        done = ready.netmgr("install", "--kubeconfig", str(lab.kubeconfig))
+        assert done.returncode == 0, f"{NETMGR} install: {done.stdout}{done.stderr}"
+        ready.apply(EXAMPLES / "01-neighbor.yaml")
+        ready.apply(EXAMPLES / "02-subnet.yaml")
+        eventually(
+            lambda: ready.kubectl("get", "nodes", "--no-headers"),
+            lambda text: text.count(" Ready ") == 2,
+            what="both nodes Ready",
+        )
+        yield ready
+    finally:
+        if not was_up:
+            lab.down()

@@ -1,0 +1,68 @@
+"""Kill -9 of each process during a rollout of ten Pods: afterwards all run and every invariant holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.cluster import Cluster, deployment, from_subnet
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.lab
+SPACE = "kills"
+
+
+def kill(cluster: Cluster, node: str, pattern: str) -> None:
+    """Kill -9 on that node whatever `pgrep -f` finds there (a node has process ids of its own)."""
+    pids = cluster.on(node, "pgrep", "-f", pattern).split()
+    cluster.on(node, "kill", "-9", *pids)
+
+
+def kill_agent(cluster: Cluster) -> None:
+    kill(cluster, "node1", "[n]etmgr agent")
+
+
+def kill_controller(cluster: Cluster) -> None:
+    lease = cluster.get("lease", "netmgr-controller", namespace="netmgr-system")
+    holder = lease["spec"]["holderIdentity"]
+    pods = cluster.items("pods", namespace="netmgr-system", selector="app=netmgr-controller")
+    leader = next((p for p in pods if p["metadata"]["name"] in holder), pods[0])
+    kill(cluster, leader["spec"]["nodeName"], "[n]etmgr controller")
+
+
+def kill_api_server(cluster: Cluster) -> None:
+    kill(cluster, "control-plane", "[k]ube-apiserver --")
+
+
+def kill_bgpd(cluster: Cluster) -> None:
+    kill(cluster, "node1", "[/]usr/lib/frr/bgpd")
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of this file's own."""
+    cluster.kubectl("create", "namespace", SPACE)
+    yield SPACE
+    cluster.kubectl("delete", "namespace", SPACE, "--wait")
+
+
+@pytest.mark.parametrize("end", [kill_agent, kill_controller, kill_api_server, kill_bgpd])
+def test_a_rollout_survives_the_kill(cluster: Cluster, namespace: str, end: Callable[[Cluster], None]) -> None:
+    name = end.__name__.replace("_", "-")
+    cluster.apply(deployment(name, 10, from_subnet("nginx-subnet-v4", "+3")), namespace)
+    eventually(lambda: cluster.addresses_so_far(name, namespace), lambda seen: len(seen) >= 2, what="the rollout began")
+    end(cluster)
+    eventually(lambda: cluster.try_kubectl("get", "--raw", "/readyz").stdout, lambda text: text == "ok", what="API server")
+    cluster.running(f"app={name}", 10, namespace, within=150)
+    eventually(lambda: violations(cluster), lambda found: found == [], within=60, what="netmgr check is clean")
+    cluster.kubectl("delete", "deploy", name, "-n", namespace, "--wait")
+
+
+def violations(cluster: Cluster) -> list[object]:
+    """What `netmgr check` finds."""
+    done = cluster.netmgr("check", "--lab", "single-tor", "--output", "json")
+    report = json.loads(done.stdout)
+    found: list[object] = report["violations"]
+    return found
