@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 RECIPES = Path(__file__).parent / "image"
 PYTHON = "/usr/bin/python3.11"
 SITE = "usr/local/lib/python3.11/dist-packages"
-FORMAT = "1"  # of layers: raise it when the way they are made changes
+FORMAT = "2"  # of layers: raise it when the way they are made changes
 Progress = Callable[[str], None]
 
 TOOLS = ("bash", "coreutils", "iproute2")
@@ -146,8 +146,14 @@ def wheels(progress: Progress) -> Path:
                 where += [f"--platform={platform}" for platform in PLATFORMS]
                 words = ["--quiet", "--no-compile", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
                 run(sys.executable, "-m", "pip", "install", *words, *where, "-r", str(lock))
-                write_layer(path, compiled(Path(folder)))
+                content = compiled(Path(folder))
+                write_layer(path, Content(files={**content.files, **debian.placed(loaded(Path(folder)))}))
     return path
+
+
+def loaded(folder: Path) -> list[Path]:
+    """Libraries of the machine that compiled modules in a folder load; wheels bring most of theirs along."""
+    return [path for path in debian.libraries(folder.rglob("*.so*")) if not path.is_relative_to(folder)]
 
 
 def code() -> Path:

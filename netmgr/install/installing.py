@@ -52,16 +52,18 @@ class Installer:
     """Puts netmgr into one cluster. `seconds` bounds each wait; `dry_run` asks the API server and changes nothing."""
 
     def __init__(self, api: Api, settings: Settings, say: Progress, *, seconds: float = 180.0, dry_run: bool = False) -> None:
-        self.api, self.settings, self.say, self.seconds, self.dry_run = api, settings, say, seconds, dry_run
+        self.api, self.say, self.seconds, self.dry_run = api, say, seconds, dry_run
+        self.namespace = settings.namespace
+        self.kinds, self.objects, self.once = custom_resources(), objects(settings), defaults(settings)
 
     async def run(self) -> list[Written]:
         """Check, apply, wait; InstallError where the cluster is not one that netmgr can be put into."""
         await self._refuse_unfit()
-        done = [await self._apply(one) for one in custom_resources()]
+        done = [await self._apply(one) for one in self.kinds]
         if not self.dry_run:
             await self._until("the kinds to be served", self._kinds_served)
-        done += [await self._apply(one) for one in objects(self.settings)]
-        done += [await self._make_once(one) for one in defaults(self.settings)]
+        done += [await self._apply(one) for one in self.objects]
+        done += [await self._make_once(one) for one in self.once]
         if not self.dry_run:
             await self._until("controller, agents and speakers", self._pods_ready)
             await self._until("a leading controller", self._leader_there)
@@ -75,7 +77,7 @@ class Installer:
             raise InstallError(
                 f"the API server is Kubernetes {found[0]}.{found[1]}; netmgr needs {wanted} or newer: upgrade the cluster first"
             )
-        for one in custom_resources():
+        for one in self.kinds:
             try:
                 known = await self.api.get(path_of(one), PartialObject)
             except NotFound:
@@ -125,7 +127,7 @@ class Installer:
         return Written(title(one), result)
 
     async def _kinds_served(self) -> str:
-        for one in custom_resources():
+        for one in self.kinds:
             spec = one["spec"]
             try:
                 await self.api.list_page(
@@ -136,7 +138,7 @@ class Installer:
         return ""
 
     async def _pods_ready(self) -> str:
-        for one in objects(self.settings):
+        for one in self.objects:
             if one["kind"] in {"Deployment", "DaemonSet"}:
                 found = await self.api.get(path_of(one), Rollout)
                 if not found.finished:
@@ -144,7 +146,7 @@ class Installer:
         return ""
 
     async def _leader_there(self) -> str:
-        path = paths.named(paths.LEASES, "netmgr-controller", namespace=self.settings.namespace)
+        path = paths.named(paths.LEASES, "netmgr-controller", namespace=self.namespace)
         try:
             lease = await self.api.get(path, Lease)
         except NotFound:

@@ -37,11 +37,12 @@ class Remover:
 
     def __init__(self, api: Api, settings: Settings, say: Progress, *, seconds: float = 180.0) -> None:
         self.api, self.settings, self.say, self.seconds = api, settings, say, seconds
+        self.kinds, self.objects = custom_resources(), objects(settings)
         self.done: list[Written] = []
 
     async def run(self) -> list[Written]:
         """Remove everything; InUseError while an address is held."""
-        parts = {one["metadata"]["name"]: one for one in objects(self.settings) if one["kind"] in {"Deployment", "DaemonSet"}}
+        parts = {one["metadata"]["name"]: one for one in self.objects if one["kind"] in {"Deployment", "DaemonSet"}}
         await self._refuse_in_use()
         await self._delete(parts["netmgr-controller"])
         await self._gone("netmgr-controller")
@@ -56,9 +57,9 @@ class Remover:
         await self._gone("netmgr-agent")
         await self._clean_nodes()
         await self._drop_finalizers()
-        for one in reversed([*custom_resources(), *objects(self.settings)]):
+        for one in reversed([*self.kinds, *self.objects]):
             await self._delete(one)
-        for one in (*custom_resources(), *(one for one in objects(self.settings) if one["kind"] == "Namespace")):
+        for one in (*self.kinds, *(one for one in self.objects if one["kind"] == "Namespace")):
             await self._until_gone(one)
         return self.done
 
