@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
+LAB ?= single-tor
 PACKAGES := busybox-static conntrack containerd containernetworking-plugins ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables nginx \
 	openssl procps python3 python3-venv runc socat util-linux
 
@@ -32,13 +33,26 @@ unit: ## unit tests
 	$(VENV)/pytest tests/unit
 integration: ## tests with the real API server and the real kernel
 	$(VENV)/pytest tests/integration
+e2e: ## tests in the lab, as an outsider sees it
+	$(VENV)/pytest tests/e2e
 test: setup ## set everything up and run all tests
 	@bash .ci/suite
 check: lint types unit ## what is quick
+demo: setup ## the main job in a lab, step by step, with a verdict
+	@$(VENV)/python -m netmgr.demo
+lab: setup ## leave a lab running with netmgr installed (LAB=single-tor)
+	$(VENV)/netmgr lab up $(LAB)
+	$(VENV)/netmgr install --kubeconfig .lab/$(LAB)/kubeconfig
+	@echo "export KUBECONFIG=$(CURDIR)/.lab/$(LAB)/kubeconfig"
+lab-down: ## end the lab and leave nothing of it
+	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down $(LAB); fi
+bench: setup ## measure; prints a table and writes build/bench.json
+	@$(VENV)/python -m tests.bench
 crds: setup ## print the CustomResourceDefinitions
 	$(VENV)/netmgr crds
 nightly: setup ## the long tests
 	HYPOTHESIS_PROFILE=nightly $(VENV)/pytest tests
-clean: ## remove all that was built
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-.PHONY: help setup .packages fmt lint types unit integration test check crds nightly clean
+clean: ## end all labs and remove all that was built
+	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down --all; fi
+	rm -rf .venv build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench crds nightly clean

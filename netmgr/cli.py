@@ -12,6 +12,8 @@ COMMANDS = {
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
     "crds": "netmgr.commands.crds",
+    "reach": "netmgr.commands.reach",
+    "check": "netmgr.commands.check",
     "speaker": "netmgr.commands.speaker",
     "lab": "netmgr.commands.lab",
     "version": "netmgr.commands.version",

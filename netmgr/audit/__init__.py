@@ -1,0 +1,1 @@
+"""Do API, agents, kernels and router agree about every address?"""
