@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 LAB ?= single-tor
-PACKAGES := busybox-static conntrack containerd containernetworking-plugins ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables nginx \
+PACKAGES := busybox-static conntrack containerd containernetworking-plugins curl ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables nginx \
 	openssl procps python3 python3-venv runc socat util-linux
 
 help: ## list the targets

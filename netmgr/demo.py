@@ -128,7 +128,7 @@ class Demo:
             console.print(indent(self.lab.run("tor", ["vtysh", "-c", "show ip bgp"]).stdout), markup=False)
         with step("the client outside asks every Pod by its own address"):
             pools = (self.auto_pool(), "nginx-v4-ippool")
-            return [self.reach("--pool", pool) for pool in pools] == [True, True]
+            return [self.reach("--pool", pool, "--wait", "10") for pool in pools] == [True, True]
 
     def router_routes(self) -> list[dict[str, object]]:
         """BGP routes in the router's kernel table."""

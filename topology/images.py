@@ -30,6 +30,7 @@ Progress = Callable[[str], None]
 
 TOOLS = ("bash", "coreutils", "iproute2")
 NGINX = ("nginx", "nginx-common")
+SHELL = ("bash", "coreutils", "curl")  # what the published nginx image has too
 FRR = ("frr",)
 INTERPRETER = ("libpython3.11-minimal", "libpython3.11-stdlib", "python3.11", "python3.11-minimal")
 ROOMS = ("bgp", "cni", "ipam", "netmgr")
@@ -96,11 +97,12 @@ def pause() -> Path:
 def nginx() -> Path:
     """Debian's nginx with the lab's configuration."""
     configuration = RECIPES / "nginx.conf"
-    with cached("nginx", debian.versions(NGINX), configuration.read_bytes(), str(ACCOUNTS)) as path:
+    with cached("nginx", debian.versions((*NGINX, *SHELL)), configuration.read_bytes(), str(ACCOUNTS)) as path:
         if not path.exists():
-            found = debian.files(NGINX, lambda name: not name.startswith(("/etc/nginx/sites", "/etc/nginx/modules")))
+            found = debian.files((*NGINX, *SHELL), lambda name: not name.startswith(("/etc/nginx/sites", "/etc/nginx/modules")))
             found |= {"etc/nginx/nginx.conf": configuration}
-            write_layer(path, based(Content(files=found, texts=ACCOUNTS, folders={"var/lib/nginx": 0o755, "var/log/nginx": 0o755})))
+            folders = {"var/lib/nginx": 0o755, "var/log/nginx": 0o755}
+            write_layer(path, based(Content(files=found, texts=ACCOUNTS, links={"usr/bin/sh": "bash"}, folders=folders)))
     return path
 
 

@@ -147,6 +147,12 @@ class Lab:
             os.close(descriptor)
 
 
+def started(project: Path = PROJECT) -> list[Lab]:
+    """The labs of a clone of which anything exists. Labs that are started from a file elsewhere are not known by name."""
+    labs = [Lab.open(path.name, project) for path in sorted(LABS.iterdir()) if path.is_dir()]
+    return [lab for lab in labs if lab.runtime.started() or lab.folder.exists()]
+
+
 def environment() -> Mapping[str, str]:
     """Variables of topology files: the caller's, and where the cluster's program is."""
     if "NETMGR_KUBE" in os.environ:

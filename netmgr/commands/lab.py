@@ -49,14 +49,17 @@ def up(name: str) -> None:
 
 
 @command.command()
-@click.argument("name")
-def down(name: str) -> None:
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="End all labs of this folder.")
+def down(name: str | None, everything: bool) -> None:
     """End a lab and leave nothing of it. A lab that is not up is no error."""
-    from topology.lab import Lab, timed
+    from topology.lab import Lab, started, timed
 
+    if bool(name) == everything:
+        raise click.UsageError("give the lab's NAME or --all")
     with refusals_as_messages():
-        lab = Lab.open(name)
-        lab.down(timed(lab.name, lambda line: click.echo(line, err=True)))
+        for lab in started() if everything else [Lab.open(name or "")]:
+            lab.down(timed(lab.name, lambda line: click.echo(line, err=True)))
 
 
 @command.command()

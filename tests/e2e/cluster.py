@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topology.lab import Lab
-
 from tests.waiting import eventually
 from topology import kubernetes
+from topology.lab import Lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "walkthrough"
 NETMGR = str(Path(sys.executable).parent / "netmgr")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from topology.lab import Lab
 
 from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster
 from tests.waiting import eventually
+from topology.lab import Lab
 
 
 @pytest.fixture(scope="session")

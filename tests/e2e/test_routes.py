@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.e2e.cluster import Cluster, deployment, from_subnet
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
-FIRST, LAST = ip_address("10.244.100.0"), ip_address("10.244.200.1")
+FIRST, LAST = IPv4Address("10.244.100.0"), IPv4Address("10.244.200.1")
 
 
 class Sampler:
@@ -29,7 +29,7 @@ class Sampler:
         while not self.stopped.wait(0.1):
             routes = self.cluster.tor_routes()
             self.samples += 1
-            self.foreign |= {dst for dst in routes if "/" in dst or not FIRST <= ip_address(dst) <= LAST}
+            self.foreign |= {dst for dst in routes if "/" in dst or not FIRST <= IPv4Address(dst) <= LAST}
             self.doubled |= {dst for dst, hops in routes.items() if len(hops) != 1}
 
     def __enter__(self) -> Sampler:
