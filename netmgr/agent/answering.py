@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from cni import kernel
 from cni.attachments import Attachment, AttachmentStore
@@ -18,10 +19,24 @@ from netmgr.agent.reports import Reports
 from netmgr.api.allocation import IPAllocation
 
 log = logging.getLogger(__name__)
+FIRST_LOOK, LONGEST_LOOK = 3.0, 15.0
+"""Seconds after which a waiting ADD looks whether its Pod still lives; the time doubles up to the longest."""
+
+
+class PodFacts(Protocol):
+    """What only the API server knows about a Pod whose ADD waits."""
+
+    async def is_ending(self, call: Call) -> bool:
+        """Whether the Pod is gone, replaced or being deleted: nobody will give it an address."""
+        ...
+
+    async def reason(self, call: Call) -> str:
+        """Why the Pod has no address, as the controller wrote it."""
+        ...
 
 
 class Answering:
-    """The agent's side of the plugin protocol; `reason` asks why a Pod has no address (one request, at the deadline)."""
+    """The agent's side of the plugin protocol. `facts` are asked about a Pod only while its ADD waits."""
 
     def __init__(
         self,
@@ -31,11 +46,11 @@ class Answering:
         routes: kernel.RouteLookup,
         *,
         deadline: float,
-        reason: Callable[[str, str], Awaitable[str]],
+        facts: PodFacts,
         synced: asyncio.Event,
     ) -> None:
         self._allocations, self._store, self._reports, self._routes = allocations, store, reports, routes
-        self._deadline, self._reason, self._synced = deadline, reason, synced
+        self._deadline, self._facts, self._synced = deadline, facts, synced
         self._locks: dict[Sandbox, asyncio.Lock] = {}
         self._adding: Counter[Sandbox] = Counter()
         self._ended: dict[str, str] = {}
@@ -69,11 +84,18 @@ class Answering:
                 self._locks.pop(sandbox, None)
 
     async def _wait(self, call: Call, sandbox: Sandbox) -> list[IPAllocation]:
-        found = await self._allocations.arrival(sandbox, self._deadline)
-        if found is None:
-            why = await self._reason(call.pod_namespace, call.pod_name)
-            raise TryLater(f"Pod {call.pod_namespace}/{call.pod_name}: no address within {self._deadline:g} s; {why}")
-        return found
+        """The Pod's allocations when they arrive. A Pod that is deleted meanwhile does not keep the runtime waiting."""
+        pod = f"Pod {call.pod_namespace}/{call.pod_name}"
+        left, look = self._deadline, FIRST_LOOK
+        while True:
+            found = await self._allocations.arrival(sandbox, min(look, left))
+            if found is not None:
+                return found
+            left, look = left - look, min(look * 2, LONGEST_LOOK)
+            if left <= 0:
+                raise TryLater(f"{pod}: no address within {self._deadline:g} s; {await self._facts.reason(call)}")
+            if await self._facts.is_ending(call):
+                raise TryLater(f"{pod}: is being deleted or is gone, so it gets no address")
 
     async def _attach(self, call: Call, sandbox: Sandbox, allocations: list[IPAllocation]) -> bytes:
         await self._reports.settle(sandbox)

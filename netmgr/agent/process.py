@@ -18,14 +18,12 @@ from cni.spool import spool_of, taken
 from netmgr.agent.allocations import NodeAllocations
 from netmgr.agent.answering import Answering
 from netmgr.agent.heartbeat import Heartbeat
+from netmgr.agent.pod_facts import ApiPodFacts
 from netmgr.agent.reconciling import Reconciling
 from netmgr.agent.reports import Reports
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
-from netmgr.api.workload import Pod
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
-from netmgr.kube.errors import ApiError
-from netmgr.kube.paths import PODS, named
 from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind
 
@@ -69,7 +67,7 @@ class Agent:
             self._reports,
             self._routes,
             deadline=settings.deadline,
-            reason=self._reason,
+            facts=ApiPodFacts(api),
             synced=self._reflector.synced,
         )
         self._reconciling = Reconciling(known, self._store, self._reports, self._answering, self._routes)
@@ -146,19 +144,6 @@ class Agent:
         if wanted.conf_dir is not None:
             conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket)
             log.info("cni_installed folder=%s", wanted.conf_dir)
-
-    async def _reason(self, namespace: str, name: str) -> str:
-        """What the controller wrote on the Pod: the one request at ADD's deadline."""
-        if not namespace or not name:
-            return "the runtime named no Pod to look at"
-        try:
-            pod = await self._api.get(named(PODS, name, namespace=namespace), Pod)
-        except ApiError as error:
-            return f"why is not known, the API server says: {error}"
-        for condition in pod.status.conditions or ():
-            if condition.type == CONDITION and condition.message:
-                return condition.message
-        return "the controller has not said why; look at the Deployment netmgr-controller"
 
     @staticmethod
     def _job(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.lab
 CONDITION = "netmgr.io/AddressesAllocated"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of this test's own."""
+    """A namespace of this file's own."""
     name = "bad-input"
     cluster.kubectl("create", "namespace", name)
     yield name

@@ -1,0 +1,50 @@
+"""I/O: what the API server knows about a Pod whose ADD waits: one read for each question."""
+
+from __future__ import annotations
+
+from cni.config import Call
+from netmgr.api.workload import Pod
+from netmgr.kube.client import Api
+from netmgr.kube.errors import ApiError, NotFound
+from netmgr.kube.paths import PODS, named
+
+CONDITION = "netmgr.io/AddressesAllocated"
+CONFIG_HASH = "kubernetes.io/config.hash"
+
+
+class ApiPodFacts:
+    """Reads the Pod that a CNI call names."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def is_ending(self, call: Call) -> bool:
+        """Whether the Pod is gone, replaced or being deleted; False where that is not known."""
+        try:
+            pod = await self._read(call)
+        except NotFound:
+            return True
+        except ApiError:
+            return False
+        if pod is None:
+            return False
+        mine = call.pod_uid in {pod.metadata.uid, (pod.metadata.annotations or {}).get(CONFIG_HASH)}
+        return not mine or pod.metadata.deletion_timestamp is not None
+
+    async def reason(self, call: Call) -> str:
+        """What the controller wrote on the Pod."""
+        try:
+            pod = await self._read(call)
+        except ApiError as error:
+            return f"why is not known, the API server says: {error}"
+        if pod is None:
+            return "the runtime named no Pod to look at"
+        for condition in pod.status.conditions or ():
+            if condition.type == CONDITION and condition.message:
+                return condition.message
+        return "the controller has not said why; look at the Deployment netmgr-controller"
+
+    async def _read(self, call: Call) -> Pod | None:
+        if not call.pod_namespace or not call.pod_name:
+            return None
+        return await self._api.get(named(PODS, call.pod_name, namespace=call.pod_namespace), Pod)
