@@ -99,7 +99,7 @@ class Demo:
     def run(self) -> bool:
         """All steps in order; True when every address answered as it should."""
         with step("a cluster of three machines, a router and a client outside (single-tor)"):
-            self.lab.up()
+            self.lab.up(lambda line: console.print(f"[dim]  … {line}[/dim]"))
         with step("netmgr installs itself: controller, agents, speakers"):
             subprocess.run([NETMGR, "install", "--kubeconfig", str(self.lab.kubeconfig)], check=True)
         with step("the administrator names the router and a subnet"):
@@ -126,6 +126,9 @@ class Demo:
         with step("the router has one route for each Pod, through the node that hosts it"):
             self.wait("five routes", lambda: len(self.router_routes()) == 5)
             console.print(indent(self.lab.run("tor", ["vtysh", "-c", "show ip bgp"]).stdout), markup=False)
+        with step("API, agents' records, kernels and router agree"):
+            console.print(f"[cyan]  $ netmgr check --lab {self.lab.name}[/cyan]")
+            subprocess.run([NETMGR, "check", "--lab", self.lab.name, "--wait", "10"], check=True)
         with step("the client outside asks every Pod by its own address"):
             pools = (self.auto_pool(), "nginx-v4-ippool")
             return [self.reach("--pool", pool, "--wait", "10") for pool in pools] == [True, True]

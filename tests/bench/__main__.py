@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,7 @@ def answered_at(cluster: Cluster, node: str, container_of: str) -> float:
     return float(cluster.on(node, "stat", "-c", "%.9Y", found[0]))
 
 
-def seconds_to_answers(cluster: Cluster, name: str, count: int, act: Callable[[], None]) -> float:
+def seconds_to_answers(cluster: Cluster, name: str, count: int, act: Callable[[], object]) -> float:
     """From an action of the user to the last of the ADDs that it caused."""
     began = time.time()
     act()
@@ -46,9 +47,9 @@ def measure(cluster: Cluster) -> dict[str, float]:
     for i in range(ROUNDS):
         name = f"bench{i}"
         manifest = deployment(name, 2, from_subnet("nginx-subnet-v4", "+3"))
-        created.append(seconds_to_answers(cluster, name, 2, lambda text=manifest: cluster.apply(text)))  # type: ignore[misc]
+        created.append(seconds_to_answers(cluster, name, 2, partial(cluster.apply, manifest)))
         scale = ("scale", "deploy", name, "--replicas", "3")
-        scaled.append(seconds_to_answers(cluster, name, 3, lambda words=scale: cluster.kubectl(*words)))  # type: ignore[misc]
+        scaled.append(seconds_to_answers(cluster, name, 3, partial(cluster.kubectl, *scale)))
         cluster.kubectl("delete", "deploy", name, "--wait")
     return {
         "create to both ADDs answered, median": statistics.median(created) * 1e3,

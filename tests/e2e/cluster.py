@@ -81,10 +81,9 @@ class Cluster:
         """Addresses of the Pods of a selector."""
         return {pod["status"]["podIP"] for pod in self.items("pods", namespace=namespace, selector=selector)}
 
-    def addresses_so_far(self, application: str, namespace: str) -> set[str]:
-        """Names of the allocations that an application's Pods hold."""
-        held = [a["metadata"]["name"] for a in self.items("ipa") if a["spec"]["pod"]["namespace"] == namespace]
-        return {name for name in held if application}
+    def addresses_so_far(self, namespace: str) -> set[str]:
+        """Names of the allocations that a namespace's Pods hold."""
+        return {a["metadata"]["name"] for a in self.items("ipa") if a["spec"]["pod"]["namespace"] == namespace}
 
     def pool(self, name: str) -> Object:
         """A SpiderIPPool."""
@@ -152,3 +151,20 @@ def subnet(name: str, prefix: str, *ranges: str) -> str:
 def from_subnet(name: str, number: str = "+1") -> dict[str, str]:
     """Annotations that ask for an auto pool of a subnet."""
     return {"ipam.spidernet.io/subnet": json.dumps({"ipv4": [name]}), "ipam.spidernet.io/ippool-ip-number": number}
+
+
+def pool(name: str, prefix: str, *ranges: str) -> str:
+    """A SpiderIPPool as text."""
+    return json.dumps(
+        {
+            "apiVersion": "spiderpool.spidernet.io/v2beta1",
+            "kind": "SpiderIPPool",
+            "metadata": {"name": name},
+            "spec": {"subnet": prefix, "ips": list(ranges)},
+        }
+    )
+
+
+def from_pool(name: str) -> dict[str, str]:
+    """The annotation that asks for addresses of a pool chosen by hand."""
+    return {"ipam.spidernet.io/ippool": json.dumps({"ipv4": [name]})}

@@ -1,9 +1,11 @@
-"""Kill -9 of each process during a rollout of ten Pods: afterwards all run and every invariant holds."""
+"""Kill -9 of each process in the middle of the work: afterwards all Pods run and every invariant holds."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,12 +54,35 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def test_a_rollout_survives_the_kill(cluster: Cluster, namespace: str, end: Callable[[Cluster], None]) -> None:
     name = end.__name__.replace("_", "-")
     cluster.apply(deployment(name, 10, from_subnet("nginx-subnet-v4", "+3")), namespace)
-    eventually(lambda: cluster.addresses_so_far(name, namespace), lambda seen: len(seen) >= 2, what="the rollout began")
+    eventually(lambda: cluster.addresses_so_far(namespace), lambda seen: len(seen) >= 2, what="the rollout began")
     end(cluster)
     eventually(lambda: cluster.try_kubectl("get", "--raw", "/readyz").stdout, lambda text: text == "ok", what="API server")
     cluster.running(f"app={name}", 10, namespace, within=150)
     eventually(lambda: violations(cluster), lambda found: found == [], within=60, what="netmgr check is clean")
     cluster.kubectl("delete", "deploy", name, "-n", namespace, "--wait")
+
+
+def test_forty_pods_get_an_address_each_though_the_leader_is_killed(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(deployment("forty", 40, from_subnet("nginx-subnet-v4", "+0")), namespace)
+    eventually(lambda: cluster.addresses_so_far(namespace), lambda seen: len(seen) >= 10, what="a quarter is allocated")
+    kill_controller(cluster)
+    pods = cluster.running("app=forty", 40, namespace, within=200)
+    assert len({pod["status"]["podIP"] for pod in pods}) == 40
+    eventually(lambda: violations(cluster), lambda found: found == [], within=60, what="netmgr check is clean")
+    cluster.kubectl("delete", "deploy", "forty", "-n", namespace, "--wait")
+
+
+def test_an_established_flow_loses_no_packet_while_the_agent_restarts(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(deployment("flow", 1, from_subnet("nginx-subnet-v4", "+0"), nodeName="node1"), namespace)
+    address = cluster.running("app=flow", 1, namespace)[0]["status"]["podIP"]
+    eventually(cluster.tor_routes, lambda routes: address in routes, what=f"route of {address}")
+    with ThreadPoolExecutor(1) as pool:
+        flow = pool.submit(cluster.on, "client", sys.executable, "-m", "tests.e2e.flow", address, "8")
+        kill_agent(cluster)
+        seen = json.loads(flow.result())
+    assert seen["retransmitted"] == 0
+    assert seen["answered"] > 200
+    cluster.kubectl("delete", "deploy", "flow", "-n", namespace, "--wait")
 
 
 def violations(cluster: Cluster) -> list[object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import Cluster, deployment, from_subnet
+from tests.e2e.cluster import Cluster, deployment, from_pool, from_subnet, pool
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -82,6 +82,68 @@ def test_an_allocation_deleted_by_an_administrator_comes_back(cluster: Cluster, 
     eventually(lambda: holders(cluster).get(address), lambda holder: holder == uid, what=f"{address} held again")
     eventually(lambda: cluster.tor_routes().get(address), lambda hops: hops is not None, what=f"route of {address}")
     assert address in cluster.fetch(address, "/whoami")
+
+
+def test_a_pod_deleted_between_allocation_and_add_frees_its_address(cluster: Cluster, application: str) -> None:
+    agent = cluster.on("node1", "pgrep", "-f", "[n]etmgr agent").split()
+    cluster.on("node1", "kill", "-STOP", *agent)
+    try:
+        cluster.apply(deployment("early", 1, from_subnet("nginx-subnet-v4", "1"), nodeName="node1"), SPACE)
+        pod = eventually(lambda: cluster.items("pods", namespace=SPACE, selector="app=early"), bool, what="the Pod")[0]
+        uid = pod["metadata"]["uid"]
+        eventually(lambda: uid in holders(cluster).values(), bool, what="the allocation")
+        cluster.kubectl("delete", "deploy", "early", "-n", SPACE, "--wait")
+    finally:
+        cluster.on("node1", "kill", "-CONT", *agent)
+    eventually(lambda: uid in holders(cluster).values(), lambda held: not held, within=90, what="the address is free")
+
+
+def test_a_foreign_host_route_is_named_in_the_pods_events_and_nothing_is_black_holed(cluster: Cluster, application: str) -> None:
+    address = "10.244.150.1"
+    cluster.on("node1", "ip", "link", "add", "foreign0", "type", "bridge")
+    try:
+        cluster.on("node1", "ip", "link", "set", "foreign0", "up")
+        cluster.on("node1", "ip", "route", "add", f"{address}/32", "dev", "foreign0")
+        cluster.apply(pool("one-address", "10.244.0.0/16", address))
+        cluster.apply(deployment("stale", 1, from_pool("one-address"), nodeName="node1"), SPACE)
+        eventually(
+            lambda: cluster.kubectl("get", "events", "-n", SPACE, "-o", "yaml"),
+            lambda text: address in text and "foreign0" in text,
+            what="an Event that names address and link",
+        )
+    finally:
+        cluster.on("node1", "ip", "link", "delete", "foreign0")
+    cluster.running("app=stale", 1, SPACE)
+    eventually(lambda: cluster.tor_routes().get(address), lambda hops: hops is not None, what=f"route of {address}")
+    assert address in cluster.fetch(address, "/whoami")
+    cluster.kubectl("delete", "deploy", "stale", "-n", SPACE, "--wait")
+    cluster.kubectl("delete", "sp", "one-address", "--wait", "--timeout=60s")
+
+
+def test_pods_that_come_and_go_while_no_agent_runs_get_and_free_their_addresses_afterwards(
+    cluster: Cluster, application: str
+) -> None:
+    cluster.apply(deployment("goes", 2, from_subnet("nginx-subnet-v4", "+0")), SPACE)
+    gone = {pod["metadata"]["uid"] for pod in cluster.running("app=goes", 2, SPACE)}
+    away = {"spec": {"template": {"spec": {"nodeSelector": {"netmgr.test/agents": "away"}}}}}
+    back = {"spec": {"template": {"spec": {"nodeSelector": None}}}}
+    agents = ("-n", "netmgr-system", "ds", "netmgr-agent", "--type=merge", "-p")
+    cluster.kubectl("patch", *agents, json.dumps(away))
+    try:
+        eventually(
+            lambda: cluster.items("pods", namespace="netmgr-system", selector="app=netmgr-agent"),
+            lambda pods: pods == [],
+            what="no agent",
+        )
+        cluster.kubectl("delete", "deploy", "goes", "-n", SPACE, "--wait")
+        cluster.apply(deployment("comes", 2, from_subnet("nginx-subnet-v4", "+0")), SPACE)
+        eventually(lambda: cluster.items("pods", namespace=SPACE, selector="app=goes"), lambda pods: pods == [], what="Pods gone")
+        assert gone <= set(holders(cluster).values())
+    finally:
+        cluster.kubectl("patch", *agents, json.dumps(back))
+    eventually(lambda: gone & set(holders(cluster).values()), lambda held: not held, what="addresses of the gone Pods free")
+    cluster.running("app=comes", 2, SPACE)
+    cluster.kubectl("delete", "deploy", "comes", "-n", SPACE, "--wait")
 
 
 def test_no_address_is_left_when_the_application_goes(cluster: Cluster, application: str) -> None:
