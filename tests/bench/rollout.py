@@ -1,0 +1,99 @@
+"""From the creation of a Deployment to its Pods' ADDs answered, in the lab: API server, scheduler, controller, kubelet, containerd
+and agent are the real ones. The end is the agent's own log line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from datetime import datetime
+
+from netmgr.api.meta import Json, PartialObject
+from netmgr.api.workload import Pod
+from netmgr.kube import paths
+from netmgr.kube.client import Api
+from netmgr.kube.config import load
+from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster, deployment, from_subnet
+from tests.waiting import eventually
+from topology.lab import Lab
+
+ROUNDS = 9
+
+
+def measure() -> dict[str, float]:
+    """Medians and worst values in milliseconds; starts the lab if it is not up."""
+    lab = Lab.open("single-tor")
+    was_up = lab.is_up()
+    lab.up(print)
+    try:
+        cluster = Cluster(lab)
+        done = cluster.netmgr("install", "--kubeconfig", str(lab.kubeconfig))
+        assert done.returncode == 0, f"{NETMGR} install: {done.stdout}{done.stderr}"
+        cluster.apply(EXAMPLES / "01-neighbor.yaml")
+        cluster.apply(EXAMPLES / "02-subnet.yaml")
+        return compared(cluster)
+    finally:
+        if not was_up:
+            lab.down()
+
+
+def compared(cluster: Cluster) -> dict[str, float]:
+    """Each round: a Deployment of two is created, then scaled to three, then deleted."""
+    created: list[float] = []
+    scaled: list[float] = []
+    for number in range(ROUNDS + 1):
+        name = f"bench{number}"
+        body = json.loads(deployment(name, 2, from_subnet("nginx-subnet-v4", "+3")))
+        created.append(after(cluster, name, 2, create=body))
+        scaled.append(after(cluster, name, 3, patch={"spec": {"replicas": 3}}))
+        cluster.kubectl("delete", "deploy", name, "--wait")
+        eventually(lambda app=name: cluster.items("pods", selector=f"app={app}"), lambda pods: pods == [])  # type: ignore[misc] # bound
+    created, scaled = created[1:], scaled[1:]  # the first round warms caches
+    return {
+        "Deployment created to both ADDs answered: median": statistics.median(created),
+        "Deployment created to both ADDs answered: worst": max(created),
+        "scaled up to the ADD answered: median": statistics.median(scaled),
+        "scaled up to the ADD answered: worst": max(scaled),
+    }
+
+
+def after(cluster: Cluster, name: str, count: int, *, create: Json | None = None, patch: Json | None = None) -> float:
+    """Milliseconds from just before the write to the last ADD that it caused."""
+    began, pods = asyncio.run(written(cluster, name, count, create, patch))
+    times = answered(cluster)
+    return (max(times[f"default/{pod}"] for pod in pods) - began) * 1000
+
+
+async def written(cluster: Cluster, name: str, count: int, create: Json | None, patch: Json | None) -> tuple[float, set[str]]:
+    """The one write of the user: the time just before it (seconds since 1970), and the Pods that it made, once all are Ready.
+
+    Looking is by plain requests, since a kubectl process would take one of the machine's cores each time.
+    """
+    collection, pods = (paths.in_namespace(one, "default") for one in (paths.DEPLOYMENTS, paths.PODS))
+    async with Api(load(cluster.lab.kubeconfig), user_agent="bench") as api:
+        known = {pod.metadata.name for pod in await api.list(pods, Pod, label_selector=f"app={name}")}
+        began = time.time()
+        if create is not None:
+            await api.create(collection, create, PartialObject)
+        if patch is not None:
+            await api.merge_patch(f"{collection}/{name}", patch, PartialObject)
+        while True:
+            await asyncio.sleep(0.3)
+            seen = await api.list(pods, Pod, label_selector=f"app={name}")
+            ready = [pod for pod in seen if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())]
+            if len(ready) == count:
+                return began, {pod.metadata.name for pod in ready} - known
+
+
+def answered(cluster: Cluster) -> dict[str, float]:
+    """When each Pod's last ADD was answered, by `namespace/name`, as the agents logged it (seconds since 1970)."""
+    words = ("logs", "-n", "netmgr-system", "-l", "app=netmgr-agent", "--tail=-1", "--since=60s")
+    found: dict[str, float] = {}
+    for line in cluster.kubectl(*words).splitlines():
+        event = json.loads(line)
+        text = dict(part.split("=", 1) for part in event["event"].split() if "=" in part)
+        if text.get("command") == "ADD":
+            found[text["pod"]] = datetime.fromisoformat(event["timestamp"]).timestamp()
+    return found
