@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -93,9 +94,9 @@ class Installer:
             raise InstallError(f"Deployment {where} is Spiderpool's controller, which owns the same kinds; remove it first")
 
     async def _apply(self, one: Json) -> Written:
-        before = await self._version(one)
+        before = await self._present(one)
         try:
-            after = await self.api.apply(path_of(one), one, MANAGER, PartialObject, force=True, dry_run=self.dry_run)
+            after = await self.api.apply(path_of(one), one, MANAGER, dict[str, Any], force=True, dry_run=self.dry_run)
         except NotFound:
             if self.dry_run:  # its namespace or kind would be there by now
                 return self._tell(one, "created")
@@ -104,10 +105,10 @@ class Installer:
             raise InstallError(f"{title(one)}: {error.message}") from error
         if before is None:
             return self._tell(one, "created")
-        return self._tell(one, "unchanged" if after.metadata.resource_version == before else "configured")
+        return self._tell(one, "unchanged" if essence(after) == essence(before) else "configured")
 
     async def _make_once(self, one: Json) -> Written:
-        if await self._version(one) is not None:
+        if await self._present(one) is not None:
             return self._tell(one, "kept")
         if not self.dry_run:
             try:
@@ -116,9 +117,9 @@ class Installer:
                 return self._tell(one, "kept")
         return self._tell(one, "created")
 
-    async def _version(self, one: Json) -> str | None:
+    async def _present(self, one: Json) -> Json | None:
         try:
-            return (await self.api.get(path_of(one), PartialObject)).metadata.resource_version
+            return await self.api.get(path_of(one), dict[str, Any])
         except NotFound:
             return None
 
@@ -155,6 +156,12 @@ class Installer:
 
     async def _until(self, what: str, missing: Callable[[], Awaitable[str]]) -> None:
         await until(what, missing, self.say, self.seconds)
+
+
+def essence(one: Json) -> Json:
+    """The object without what the API server keeps about writes: a dry run gives no new resourceVersion to compare."""
+    metadata = {key: value for key, value in one["metadata"].items() if key not in {"managedFields", "resourceVersion"}}
+    return {**{key: value for key, value in one.items() if key != "status"}, "metadata": metadata}
 
 
 class RolloutSpec(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netmgr.kube.config import ApiAccess
 from tests.waiting import eventually
 from topology import kubernetes
 from topology.lab import Lab
@@ -38,11 +39,17 @@ class Cluster:
         command = [str(kubernetes.binary()), "kubectl", "--kubeconfig", str(self.lab.kubeconfig), *arguments]
         return subprocess.run(command, input=stdin, text=True, capture_output=True, check=False, timeout=120)
 
+    def with_token(self, token: str) -> ApiAccess:
+        """The API server with that token and no other credentials."""
+        authority = (self.lab.folder / "pki" / "ca.crt").read_bytes()
+        return ApiAccess(f"https://127.0.0.1:{self.lab.cluster.port}", ca=authority, token_source=lambda: (token, 60.0))
+
     def get(self, kind: str, *names: str, namespace: str | None = None, selector: str | None = None) -> Object:
         """One object, or a List."""
         scope = ["-n", namespace] if namespace else []
         chosen = ["-l", selector] if selector else []
-        found: Object = json.loads(self.kubectl("get", kind, *names, *scope, *chosen, "-o", "json"))
+        kinds = [kind] if kind else []  # names may carry their kinds: deployment/nginx
+        found: Object = json.loads(self.kubectl("get", *kinds, *names, *scope, *chosen, "-o", "json"))
         return found
 
     def items(self, kind: str, *, namespace: str | None = None, selector: str | None = None) -> list[Object]:
