@@ -45,7 +45,10 @@ ACCOUNTS = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 # vtysh asks PAM even as root, and ends without an answer.
-PAM = {"etc/pam.d/frr": "auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n"}
+PAM = {
+    "etc/pam.d/frr": "auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n",
+    "etc/frr/vtysh.conf": "no service integrated-vtysh-config\n",
+}
 PAM_MODULE = Path("/usr/lib/x86_64-linux-gnu/security/pam_permit.so")
 
 

@@ -8,9 +8,13 @@ call needs half a second).
 
 from __future__ import annotations
 
+import re
+
 Context = tuple[str, ...]
 Model = dict[Context, tuple[str, ...]]
 OPENING = ("router bgp ", "route-map ", "address-family ")
+LISTS = ("ip prefix-list NETMGR-", "ipv6 prefix-list NETMGR-")
+SEQUENCE = re.compile(r"^(\S+ prefix-list \S+) seq \d+ ")
 CLOSING = frozenset({"exit", "exit-address-family"})
 
 
@@ -49,6 +53,16 @@ def delta(running: str, desired: str) -> list[str]:
         if not any(context[:depth] in gone for depth in range(1, len(context))):
             lines += inside(context[:-1], [negated(context[-1])])
     return lines
+
+
+def with_lists_of(known: str, running: str) -> str:
+    """What we entered last, but with the prefix-lists that bgpd really has (`show running-config`).
+
+    A call that ended half-way leaves lists that are neither the old nor the new ones; a delta from what is really there ends at
+    what is wanted. Sequence numbers do not matter: all entries of a list permit, or there is one that denies.
+    """
+    lists = [SEQUENCE.sub(r"\1 ", line.strip()) for line in running.splitlines() if line.startswith(LISTS)]
+    return "\n".join([*lists, *(line for line in known.splitlines() if not line.startswith(LISTS))]) + "\n"
 
 
 def negated(line: str) -> str:

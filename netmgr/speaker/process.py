@@ -18,7 +18,7 @@ import msgspec
 
 from bgp import routes
 from bgp.errors import EngineError
-from bgp.frr.delta import delta
+from bgp.frr.delta import delta, with_lists_of
 from bgp.frr.render import render
 from bgp.frr.vtysh import Vtysh
 from netmgr.api import bgp, spider
@@ -97,11 +97,12 @@ class Speaker:
             log.info("configuration_applied lines=%s", len(lines))
 
     def _running(self) -> str:
-        """What we entered last, if bgpd still has it: one that was restarted without it has no `router bgp`."""
+        """What bgpd has of ours: one that was restarted without our file has no `router bgp`."""
         file = self.state / LAST_GOOD
-        if not file.exists() or "router bgp" not in self.vtysh.text("show running-config bgpd"):
+        running = self.vtysh.text("show running-config")
+        if not file.exists() or "router bgp" not in running:
             return ""
-        return file.read_text()
+        return with_lists_of(file.read_text(), running)
 
     async def _keep_reported(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.cluster import Cluster, deployment, from_subnet
+from tests.e2e.cluster import Cluster, deployment, from_pool, from_subnet, pool
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -60,6 +60,17 @@ def test_a_rollout_survives_the_kill(cluster: Cluster, namespace: str, end: Call
     cluster.running(f"app={name}", 10, namespace, within=150)
     eventually(lambda: violations(cluster), lambda found: found == [], within=60, what="netmgr check is clean")
     cluster.kubectl("delete", "deploy", name, "-n", namespace, "--wait")
+
+
+def test_a_pool_that_is_made_after_bgpd_was_killed_is_announced_by_every_node(cluster: Cluster, namespace: str) -> None:
+    kill_bgpd(cluster)
+    cluster.apply(pool("after-the-kill", "10.244.0.0/16", "10.244.160.1-10.244.160.9"))
+    cluster.apply(deployment("after", 2, from_pool("after-the-kill"), nodeName="node1"), namespace)
+    pods = cluster.running("app=after", 2, namespace)
+    wanted = {pod["status"]["podIP"] for pod in pods}
+    eventually(cluster.tor_routes, lambda routes: wanted <= routes.keys(), within=20, what=f"routes of {wanted}")
+    cluster.kubectl("delete", "deploy", "after", "-n", namespace, "--wait")
+    cluster.kubectl("delete", "sp", "after-the-kill", "--wait", "--timeout=60s")
 
 
 def test_forty_pods_get_an_address_each_though_the_leader_is_killed(cluster: Cluster, namespace: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp.errors import PolicyError
-from bgp.frr.delta import delta, parse
+from bgp.frr.delta import delta, parse, with_lists_of
 from bgp.frr.render import render
 from bgp.policy import Neighbor, NodePolicy, Timers
 from ipam.prefix import AddressFamily, RangeSet, parse_address
@@ -110,3 +110,18 @@ def test_a_pools_change_touches_nothing_but_prefix_lists() -> None:
     lines = delta(before, after)
     assert lines
     assert all("prefix-list NETMGR-POOLS" in line for line in lines)
+
+
+def test_lists_that_a_call_left_half_way_are_put_right() -> None:
+    known = "ip prefix-list NETMGR-POOLS deny any\nrouter bgp 64512\n bgp router-id 172.30.0.101\nexit\n"
+    running = (
+        "frr version 8.4.4\n!\nrouter bgp 64512\n bgp router-id 172.30.0.101\nexit\n!\n"
+        "ip prefix-list NETMGR-POOLS seq 5 deny any\n"
+        "ip prefix-list NETMGR-POOLS seq 10 permit 10.0.0.0/30 ge 32 le 32\n"
+    )
+    desired = known.replace("deny any", "permit 10.0.0.4/30 ge 32 le 32")
+    assert delta(with_lists_of(known, running), desired) == [
+        "ip prefix-list NETMGR-POOLS permit 10.0.0.4/30 ge 32 le 32",
+        "no ip prefix-list NETMGR-POOLS permit 10.0.0.0/30 ge 32 le 32",
+        "no ip prefix-list NETMGR-POOLS deny any",
+    ]
