@@ -6,6 +6,7 @@ permits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bgp.errors import PolicyError
@@ -35,7 +36,10 @@ class Timers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbor:
-    """A router as one node sees it: `address` is resolved, `asn` and `local_asn` are four-octet numbers."""
+    """A router as one node sees it: `address` is resolved, `asn` and `local_asn` are four-octet numbers.
+
+    `only` are the pools that go to it, where these are not all that the node announces.
+    """
 
     name: str
     address: Address
@@ -46,6 +50,7 @@ class Neighbor:
     graceful_restart: bool = True
     multihop: int | None = None
     import_pools: bool = False
+    only: tuple[RangeSet, ...] | None = None
 
     def __post_init__(self) -> None:
         for what, number in (("asn", self.asn), ("localASN", self.local_asn)):
@@ -76,8 +81,13 @@ class NodePolicy:
 
     def cover(self, family: AddressFamily) -> tuple[Prefix, ...]:
         """The minimal prefixes that hold exactly the pools' addresses of a family."""
-        union = RangeSet(family)
-        for ranges in self.pools:
-            if ranges.family is family:
-                union = union.union(ranges)
-        return union.cover()
+        return cover(self.pools, family)
+
+
+def cover(pools: Iterable[RangeSet], family: AddressFamily) -> tuple[Prefix, ...]:
+    """The minimal prefixes that hold exactly these pools' addresses of a family."""
+    union = RangeSet(family)
+    for ranges in pools:
+        if ranges.family is family:
+            union = union.union(ranges)
+    return union.cover()

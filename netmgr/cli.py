@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "netmgr.commands.check",
     "speaker": "netmgr.commands.speaker",
     "lab": "netmgr.commands.lab",
+    "completion": "netmgr.commands.completion",
     "version": "netmgr.commands.version",
 }
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from bgp.policy import Neighbor, NodePolicy
+from bgp.policy import Neighbor, NodePolicy, cover
 from ipam.prefix import AddressFamily
 
 ZEBRA = "frr defaults datacenter\nno zebra nexthop kernel enable\n"
@@ -47,7 +47,11 @@ def family_values(policy: NodePolicy, family: AddressFamily) -> dict[str, object
         "kind": family.word.lower(),
         "cover": [str(prefix) for prefix in policy.cover(family)],
         "neighbors": [
-            {"address": str(one.address), "inbound": ("NETMGR-POOLS" if one.import_pools else "NETMGR-NONE") + suffix}
+            {
+                "address": str(one.address),
+                "inbound": ("NETMGR-POOLS" if one.import_pools else "NETMGR-NONE") + suffix,
+                "only": None if one.only is None else [str(prefix) for prefix in cover(one.only, family)],
+            }
             for one in policy.neighbors
             if family in one.families
         ],

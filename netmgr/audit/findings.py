@@ -30,11 +30,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """What one node says: its agent's records, and its kernel's host routes (address to link) with our protocol number."""
+    """What one node says: its agent's records, and its kernel's host routes (address to link) with our protocol number.
+
+    `addresses` are the node's own, link-local ones too: a router may take an IPv6 neighbor's as next hop (RFC 2545 section 3).
+    """
 
     attached: tuple[Attachment, ...] = ()
     routes: Mapping[str, str] = field(default_factory=dict)
     links: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,7 @@ def of_router(view: View, nodes: Mapping[str, NodeView], router: Mapping[str, tu
         for one in node.status.addresses or ():
             if one.type == "InternalIP":
                 node_of[one.address] = node.metadata.name
+    node_of |= {address: name for name, seen in nodes.items() for address in seen.addresses}
     wanted = {plain(address): node for node, seen in nodes.items() for address in seen.routes}
     told = {plain(prefix): tuple(node_of.get(hop, hop) for hop in hops) for prefix, hops in router.items()}
     for prefix, host in wanted.items():

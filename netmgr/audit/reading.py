@@ -64,8 +64,13 @@ def read_node(lab: Lab, node: str) -> NodeView:
     for family in ("-4", "-6"):
         for route in ask(lab, node, "ip", "-j", family, "route", "show", "proto", str(PROTOCOL)):
             routes[route["dst"]] = route["dev"]
-    links = frozenset(link["ifname"] for link in ask(lab, node, "ip", "-j", "link", "show"))
-    return NodeView(attached=tuple(attached), routes=routes, links=links)
+    links = ask(lab, node, "ip", "-j", "address", "show")
+    return NodeView(
+        attached=tuple(attached),
+        routes=routes,
+        links=frozenset(link["ifname"] for link in links),
+        addresses=frozenset(one["local"] for link in links if not link["ifname"].startswith("nm") for one in link["addr_info"]),
+    )
 
 
 def ask(lab: Lab, node: str, *words: str) -> list[dict[str, Any]]:

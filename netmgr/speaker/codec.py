@@ -6,9 +6,9 @@ One bad object never poisons the node: it is left out, with its reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bgp.errors import BgpError
+from bgp.errors import BgpError, PolicyError
 from bgp.policy import Neighbor, NodePolicy, Timers
 from ipam.errors import AddressError
 from ipam.prefix import Address, AddressFamily, RangeSet, parse_address
@@ -49,7 +49,9 @@ def plan(
     sources = [found for one in usable if (found := source(one.address)) and found.family is AddressFamily.IPV4]
     if not usable or not sources:
         return Planned(None, refused)
-    announced = tuple(ranges_of(pools, list(advertisements)))
+    pools, advertisements = list(pools), list(advertisements)
+    announced = tuple(ranges_of(pools, advertisements))
+    usable = [restricted(one, announced, pools, advertisements) for one in usable]
     first = usable[0].local_asn
     for other in usable:
         if other.local_asn != first:
@@ -62,6 +64,10 @@ def plan(
 def neighbor_of(one: BGPNeighbor, gateway: Callable[[AddressFamily], Address | None]) -> Neighbor:
     """A neighbor with its address resolved; AddressError or PolicyError says what is wrong."""
     spec = one.spec
+    if spec.password_secret is not None or spec.bfd is not None:
+        word = "passwordSecret" if spec.password_secret is not None else "bfd"
+        words = f"BGPNeighbor {one.metadata.name}: {word} cannot act in this version"
+        raise PolicyError(f"{words}; take it out to have the session without it")
     families = tuple(family for family in AddressFamily if family.word in spec.families)
     if spec.address == GATEWAY:
         address = gateway(families[0]) if families else None
@@ -80,6 +86,15 @@ def neighbor_of(one: BGPNeighbor, gateway: Callable[[AddressFamily], Address | N
         multihop=spec.ebgp_multihop,
         import_pools=spec.import_routes == "pools",
     )
+
+
+def restricted(
+    one: Neighbor, announced: tuple[RangeSet, ...], pools: list[SpiderIPPool], advertisements: list[PoolAdvertisement]
+) -> Neighbor:
+    """The neighbor with the pools that go to it alone, where some advertisement names other neighbors only."""
+    mine = [ad for ad in advertisements if ad.spec.neighbors is None or one.name in ad.spec.neighbors]
+    wanted = tuple(ranges_of(pools, mine))
+    return one if wanted == announced else replace(one, only=wanted)
 
 
 def ranges_of(pools: Iterable[SpiderIPPool], advertisements: list[PoolAdvertisement]) -> Iterable[RangeSet]:

@@ -109,6 +109,15 @@ class Cluster:
         routes = json.loads(self.on("tor", "ip", "-j", "route", "show", "proto", "bgp"))
         return {route["dst"]: next_hops(route) for route in routes}
 
+    def tor_paths(self) -> dict[str, list[str]]:
+        """Prefix to the next hops of all paths that the router has received, best or not, of both families."""
+        found: dict[str, list[str]] = {}
+        for family in ("ipv4", "ipv6"):
+            table = json.loads(self.on("tor", "vtysh", "-d", "bgpd", "-c", f"show bgp {family} unicast json"))
+            for prefix, paths in table.get("routes", {}).items():
+                found[prefix] = [hop["ip"] for path in paths for hop in path["nexthops"] if hop.get("scope") != "link-local"]
+        return found
+
     def fetch(self, address: str, path: str = "/", node: str = "client") -> str:
         """HTTP answer at the outside client."""
         host = f"[{address}]" if ":" in address else address

@@ -14,8 +14,14 @@ pytestmark = pytest.mark.lab
 FIRST, LAST = IPv4Address("10.244.100.0"), IPv4Address("10.244.200.1")
 
 
+def is_pool_address(prefix: str) -> bool:
+    """Whether a prefix is one host of the subnet's ranges."""
+    address, _, length = prefix.partition("/")
+    return length == "32" and FIRST <= IPv4Address(address) <= LAST
+
+
 class Sampler:
-    """Reads the router's BGP routes every 100 ms until it is stopped; keeps what does not belong there."""
+    """Reads all paths of the router's BGP table every 100 ms until it is stopped; keeps what does not belong there."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -27,10 +33,10 @@ class Sampler:
 
     def run(self) -> None:
         while not self.stopped.wait(0.1):
-            routes = self.cluster.tor_routes()
+            paths = self.cluster.tor_paths()
             self.samples += 1
-            self.foreign |= {dst for dst in routes if "/" in dst or not FIRST <= IPv4Address(dst) <= LAST}
-            self.doubled |= {dst for dst, hops in routes.items() if len(hops) != 1}
+            self.foreign |= {prefix for prefix in paths if not is_pool_address(prefix)}
+            self.doubled |= {prefix for prefix, hops in paths.items() if len(hops) != 1}
 
     def __enter__(self) -> Sampler:
         self.thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ CASES = {
         neighbor("fd00:30::1", V6, import_pools=True),
         v4=("10.244.100.0",),
         v6=("fd00:44::1-fd00:44::6",),
+    ),
+    "a-neighbor-that-gets-one-pool-only": policy(
+        neighbor("172.30.0.1"),
+        replace(neighbor("172.30.0.2"), only=(RangeSet.parse(V4, ("10.244.100.0-10.244.100.4",)),)),
+        replace(neighbor("172.30.0.3"), only=()),
+        v4=("10.244.100.0-10.244.100.9",),
     ),
 }
 
