@@ -3,6 +3,8 @@
 | Pod (live read) | agent's report | retained | decision |
 | --- | --- | --- | --- |
 | lives | any | | keep (a DEL of a living Pod only ends the attachment) |
+| lives, and has an older address for the same interface and family | none | | ask the agent: this one is surplus |
+| the same | detached, of this holder | | free |
 | being deleted | none | | keep: the sandbox is still there, its DEL will come |
 | gone or finished | none | | ask the agent (phase Releasing) |
 | gone or finished | asked, no answer | | keep |
@@ -60,8 +62,13 @@ def report_of(*, phase: str, reported_pod: str, holder: str) -> Report:
     return {"Releasing": Report.ASKED, "Detached": Report.DETACHED, "Cooling": Report.COOLED}.get(phase, Report.NONE)
 
 
-def decide(pod: PodState, report: Report, *, retained: bool, cooldown: bool = False) -> Decision:
-    """The table above, row by row."""
+def decide(pod: PodState, report: Report, *, retained: bool, cooldown: bool = False, surplus: bool = False) -> Decision:
+    """The table above, row by row. A surplus comes from a write whose outcome nobody learned (a leader killed in the middle)."""
+    if pod is PodState.LIVES and surplus:
+        return {
+            Report.NONE: Decision(Verdict.ASK, "the Pod has an older address for this interface and family"),
+            Report.DETACHED: Decision(Verdict.FREE, "the Pod has an older address and the agent reported this one detached"),
+        }.get(report, Decision(Verdict.KEEP, "waiting for the agent's answer"))
     if pod is PodState.LIVES:
         return Decision(Verdict.KEEP, "the Pod lives")
     if report is Report.COOLED:

@@ -76,11 +76,13 @@ class NodeAllocations:
                 future.set_result(None)
 
     def ready(self, sandbox: Sandbox) -> list[IPAllocation] | None:
-        """All allocations of the sandbox, IPv4 first; None while some are missing."""
+        """One allocation of each family, IPv4 first; None while some are missing. Of two of one family the older counts."""
         usable = [one for one in self._of.get(sandbox, {}).values() if not is_given_up(one)]
-        if not usable or len(usable) < usable[0].spec.siblings:
+        usable.sort(key=lambda one: one.seniority, reverse=True)
+        by_family = {":" in one.spec.address: one for one in usable}
+        if not by_family or len(by_family) < usable[0].spec.siblings:
             return None
-        return sorted(usable, key=lambda one: (":" in one.spec.address, one.metadata.name))
+        return [by_family[is_ipv6] for is_ipv6 in sorted(by_family)]
 
     def awaited(self, sandbox: Sandbox) -> bool:
         """Whether an ADD waits for the sandbox's allocations."""

@@ -66,8 +66,7 @@ class Reconciling:
 
     async def _confirm(self, allocation: IPAllocation) -> None:
         status, spec = allocation.status, allocation.spec
-        sandbox = sandbox_of(allocation)
-        if self._answering.is_adding(sandbox) or self._store.of_sandbox(sandbox):
+        if self._answering.is_adding(sandbox_of(allocation)) or self._store.holding(allocation.metadata.name):
             return
         asked = status.phase == RELEASING and status.pod_uid == spec.pod.uid
         other_boot = status.phase == BOUND and spec.boot_id not in {"", self._store.boot}

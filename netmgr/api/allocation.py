@@ -78,3 +78,8 @@ class IPAllocation(msgspec.Struct, frozen=True):
     metadata: Meta
     spec: AllocationSpec
     status: AllocationStatus = AllocationStatus()
+
+    @property
+    def seniority(self) -> tuple[str, str]:
+        """Order among the allocations of one Pod, interface and family: only the first is the Pod's, should there be more."""
+        return (self.metadata.creation_timestamp, self.metadata.name)

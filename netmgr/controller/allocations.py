@@ -29,14 +29,27 @@ class Allocations:
     async def settle(self, name: str) -> float | None:
         """Decide on one allocation and do it."""
         one = self.world.allocations.store.get(name)
-        if one is None or self._lives_in_the_copy(one):
+        if one is None:
             return None
-        decision = decide(await self._pod_state(one), self._report(one), retained=self._retained(one))
+        surplus = self._is_surplus(one)
+        if not surplus and self._lives_in_the_copy(one):
+            return None
+        decision = decide(await self._pod_state(one), self._report(one), retained=self._retained(one), surplus=surplus)
         try:
             await self._do(one, decision)
         except (Conflict, NotFound) as error:
             log.info("release overtaken address=%s error=%s", name, error)
         return None
+
+    def _is_surplus(self, one: IPAllocation) -> bool:
+        """Whether the Pod has an older allocation for the same interface and family that it may keep."""
+        family = codec.family_of(one.spec.address)
+        return any(
+            (other.spec.interface, codec.family_of(other.spec.address)) == (one.spec.interface, family)
+            and other.seniority < one.seniority
+            and self._report(other) is Report.NONE
+            for other in self.world.by_pod.get(one.spec.pod.uid, {}).values()
+        )
 
     def _lives_in_the_copy(self, one: IPAllocation) -> bool:
         """The copy shows the Pod alive: nothing to free (a copy may keep an address, never free one)."""

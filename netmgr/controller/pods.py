@@ -21,7 +21,7 @@ from netmgr.controller import codec
 from netmgr.controller.owners import Unproved, top_owner
 from netmgr.controller.world import World
 from netmgr.kube import paths
-from netmgr.kube.errors import AlreadyExists, ApiError
+from netmgr.kube.errors import AlreadyExists, ApiError, NotFound, Unavailable
 from netmgr.kube.events import EventRecorder
 from netmgr.kube.leader import now_text
 
@@ -50,18 +50,24 @@ class Slot:
     why: str
 
 
+Place = tuple[str, str, AddressFamily]
+"""Pod UID, interface and family: where one address belongs."""
+
+
 class Pods:
     """Handler of the key "pod"."""
 
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
         self.refused: dict[str, str] = {}
+        self.unsure: dict[Place, tuple[str, int]] = {}
 
     async def claim(self, key: str) -> float | None:
         """Give one Pod its addresses, or say why it has none."""
         pod = self.world.pods.store.get(key)
         if pod is None or not codec.needs_addresses(pod):
             self.world.waiting.discard(key)
+            self._end_doubts()
             return None
         self.world.waiting.add(key)
         refusal = await self._claim(pod)
@@ -69,6 +75,7 @@ class Pods:
             await self._refuse(pod, refusal)
             return None
         self.world.waiting.discard(key)
+        self._end_doubts(pod.metadata.uid)
         if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
             await self._condition(pod, "True", "Allocated", "all addresses are allocated")
         return None
@@ -203,7 +210,8 @@ class Pods:
         ledger = self.world.ledger(pool)
         if ledger is None:
             return False
-        while (value := ledger.take()) is not None:
+        place = (pod.metadata.uid, slot.interface, slot.family)
+        while (value := self._unsure_of(place, pool) or ledger.take()) is not None:
             address = Address(slot.family.number, value)
             body: Json = {
                 "apiVersion": allocation.GROUP_VERSION,
@@ -214,14 +222,43 @@ class Pods:
             try:
                 await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
             except AlreadyExists:
-                log.info("address_taken address=%s pool=%s", address, pool)
-                continue
+                if not await self._is_held_by(pod, address):
+                    log.info("address_taken address=%s pool=%s", address, pool)
+                    continue
+            except Unavailable:
+                self.unsure[place] = (pool, value)
+                raise
             except ApiError:
                 ledger.give_back(value)
                 raise
             self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
             return True
         return False
+
+    def _unsure_of(self, place: Place, pool: str) -> int | None:
+        """The address of a create whose outcome nobody learned: it is asked for again, or the Pod might end up with two."""
+        if self.unsure.get(place, ("", 0))[0] != pool:
+            return None
+        return self.unsure.pop(place)[1]
+
+    def _end_doubts(self, satisfied: str = "") -> None:
+        """Give back what was asked for in vain: the Pod has its addresses, or is gone. The watch corrects a wrong guess."""
+        if not self.unsure:
+            return
+        alive = {pod.metadata.uid for pod in self.world.pods.store.values() if codec.needs_addresses(pod)} - {satisfied}
+        for place in [place for place in self.unsure if place[0] not in alive]:
+            pool, value = self.unsure.pop(place)
+            known = allocation_name(Address(place[2].number, value)) in self.world.allocations.store
+            if not known and (ledger := self.world.ledger(pool)) is not None:
+                ledger.give_back(value)
+
+    async def _is_held_by(self, pod: Pod, address: Address) -> bool:
+        """Whether the allocation that is there is this Pod's own."""
+        path = paths.named(allocation.ALLOCATIONS, allocation_name(address))
+        try:
+            return (await self.world.api.get(path, IPAllocation)).spec.pod.uid == pod.metadata.uid
+        except NotFound:
+            return False
 
     def _spec(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, address: str, boot_id: str) -> Json:
         """Everything the node needs to answer ADD."""

@@ -202,9 +202,10 @@ class World:
         else:
             self.by_pool[pool][name] = one
             self.by_pod[one.spec.pod.uid][name] = one
+            for other in self.by_pod[one.spec.pod.uid]:
+                self.queue.add(("allocation", other))
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.hold(value)
-            self.queue.add(("allocation", name))
             if one.status.phase == allocation.DETACHED:
                 self.wake_waiting()
         self.queue.add(("pool", pool))

@@ -82,6 +82,18 @@ def test_add_ends_at_its_deadline_with_code_11(node: Node) -> None:
     assert (code, json.loads(out)["code"]) == (1, 11)
 
 
+def test_of_two_addresses_of_one_family_the_older_is_answered_and_the_other_given_up(live: Node) -> None:
+    live.bind("10.60.0.30", "pod-a")
+    live.bind("10.60.0.31", "pod-a")
+    answer = live.cni("ADD", "c1", "pod-a")
+
+    live.ask_release("10.60.0.31", "pod-a")
+
+    assert [one["address"] for one in json.loads(answer[1])["ips"]] == ["10.60.0.30/32"]
+    eventually(lambda: live.phase("10.60.0.31"), lambda phase: phase == "Detached", within=20)
+    assert live.phase("10.60.0.30") == ""
+
+
 def test_the_routed_veth_is_announced_last_and_gone_after_del(live: Node) -> None:
     live.bind("10.60.0.5", "pod-a", siblings=2)
     live.bind("fd00:60::5", "pod-a", siblings=2, length=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from netmgr.api import allocation
 from netmgr.kube import paths
 from netmgr.kube.errors import Conflict
@@ -23,6 +25,23 @@ def test_the_leader_killed_in_the_middle_of_forty_pods(cluster: Cluster) -> None
             cluster.pods("many", WANTS, owner, *range(5, 40))
             held = cluster.held(40, within=60)
     assert len({one.spec.pod.uid for one in held.values()}) == 40
+
+
+def test_a_second_address_of_a_write_that_nobody_waited_for_is_freed(cluster: Cluster) -> None:
+    """A leader that is killed with a create on its way leaves an address beside the one that its successor chose."""
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
+        owner = cluster.deployment("one", 1, WANTS)
+        cluster.pods("one", WANTS, owner, 1)
+        name, first = next(iter(cluster.held(1).items()))
+        second = "10.60.2.200"
+        spec = msgspec.to_builtins(first.spec) | {"address": second}
+        body = {"apiVersion": allocation.GROUP_VERSION, "kind": "IPAllocation", "metadata": {"name": second}, "spec": spec}
+        cluster.create(allocation.ALLOCATIONS, body)
+        eventually(lambda: cluster.allocations()[second].status.phase, lambda phase: phase == "Releasing", what="the question")
+        assert cluster.allocations()[name].status.phase == ""
+        cluster.detach(second)
+        assert set(cluster.held(1)) == {name}
 
 
 def test_a_stale_leaders_delete_is_refused(cluster: Cluster) -> None:
