@@ -55,4 +55,5 @@ nightly: setup ## the long tests
 clean: ## end all labs and remove all that was built
 	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down --all; fi
 	rm -rf .venv build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 .PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench crds nightly clean

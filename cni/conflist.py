@@ -26,11 +26,11 @@ def render(socket: Path, mtu: int = 1500) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
-def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path) -> None:
-    """Binaries first, then the configuration that names them; nothing is written where the content is the same."""
-    for name in BINARIES:
-        _write(bin_dir / name, (plugin_dir / name).read_bytes(), 0o755)
-    _write(conf_dir / FILE, render(socket), 0o644)
+def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path) -> list[Path]:
+    """Binaries first, then the configuration that names them; the files that were not there or were different."""
+    wanted = [(bin_dir / name, (plugin_dir / name).read_bytes(), 0o755) for name in BINARIES]
+    wanted.append((conf_dir / FILE, render(socket), 0o644))
+    return [file for file, content, mode in wanted if _write(file, content, mode)]
 
 
 def remove(conf_dir: Path, bin_dir: Path) -> list[Path]:
@@ -41,11 +41,12 @@ def remove(conf_dir: Path, bin_dir: Path) -> list[Path]:
     return gone
 
 
-def _write(file: Path, content: bytes, mode: int) -> None:
+def _write(file: Path, content: bytes, mode: int) -> bool:
     if file.is_file() and file.read_bytes() == content:
-        return
+        return False
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.netmgr")
     aside.write_bytes(content)
     aside.chmod(mode)
     aside.rename(file)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Coroutine
@@ -122,10 +123,12 @@ class Agent:
             log.exception("look_failed allocation=%s", name)
 
     async def _repeat(self) -> None:
-        """A DEL may be spooled just before the socket was there; a release may wait for a route to go."""
+        """A DEL may be spooled just before the socket was there; a release may wait for a route to go; somebody may tidy /etc."""
         while True:
             await asyncio.sleep(LOOK_AGAIN)
             await self._replay()
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._install)
             for name, allocation in list(self._reflector.store.items()):
                 if allocation.status.phase == "Releasing":
                     self._changed.put_nowait(name)
@@ -142,8 +145,8 @@ class Agent:
     def _install(self) -> None:
         wanted = self._settings
         if wanted.conf_dir is not None:
-            conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket)
-            log.info("cni_installed folder=%s", wanted.conf_dir)
+            for file in conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket):
+                log.info("cni_installed file=%s", file)
 
     @staticmethod
     def _job(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

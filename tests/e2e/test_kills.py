@@ -42,6 +42,10 @@ def kill_bgpd(cluster: Cluster) -> None:
     kill(cluster, "node1", "[/]usr/lib/frr/bgpd")
 
 
+def kill_zebra(cluster: Cluster) -> None:
+    kill(cluster, "node1", "[/]usr/lib/frr/zebra")
+
+
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of this file's own."""
@@ -50,7 +54,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", SPACE, "--wait")
 
 
-@pytest.mark.parametrize("end", [kill_agent, kill_controller, kill_api_server, kill_bgpd])
+@pytest.mark.parametrize("end", [kill_agent, kill_controller, kill_api_server, kill_bgpd, kill_zebra])
 def test_a_rollout_survives_the_kill(cluster: Cluster, namespace: str, end: Callable[[Cluster], None]) -> None:
     name = end.__name__.replace("_", "-")
     cluster.apply(deployment(name, 10, from_subnet("nginx-subnet-v4", "+3")), namespace)

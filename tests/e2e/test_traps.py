@@ -146,6 +146,13 @@ def test_pods_that_come_and_go_while_no_agent_runs_get_and_free_their_addresses_
     cluster.kubectl("delete", "deploy", "comes", "-n", SPACE, "--wait")
 
 
+def test_a_cni_configuration_that_somebody_takes_away_is_put_back(cluster: Cluster, application: str) -> None:
+    file = "/etc/cni/net.d/05-netmgr.conflist"
+    before = cluster.on("node1", "cat", file)
+    cluster.on("node1", "rm", file)
+    eventually(lambda: cluster.lab.run("node1", ["cat", file]).stdout, lambda text: text == before, within=20, what=file)
+
+
 def test_no_address_is_left_when_the_application_goes(cluster: Cluster, application: str) -> None:
     cluster.kubectl("delete", "deploy", "fixed", "-n", SPACE, "--wait")
     eventually(lambda: holders(cluster), lambda held: held == {}, within=60, what="all addresses free")
