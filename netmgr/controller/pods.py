@@ -12,16 +12,16 @@ from ipam import selection
 from ipam.annotations import AddressRequest, InterfaceRequest, Source, parse_request
 from ipam.application import Application, auto_pool_name
 from ipam.errors import AnnotationError
-from ipam.prefix import Address, AddressFamily, allocation_name, parse_prefix
+from ipam.prefix import AddressFamily
 from netmgr.api import allocation
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, ObjectReference
 from netmgr.api.workload import Pod
 from netmgr.controller import codec
+from netmgr.controller.claims import Claims, Slot
 from netmgr.controller.owners import Unproved, top_owner
 from netmgr.controller.world import World
 from netmgr.kube import paths
-from netmgr.kube.errors import AlreadyExists, ApiError, NotFound, Unavailable
 from netmgr.kube.events import EventRecorder
 from netmgr.kube.leader import now_text
 
@@ -39,35 +39,20 @@ class Refusal:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One address to be claimed: interface, family, and the pools to try, in order."""
-
-    interface: str
-    family: AddressFamily
-    pools: tuple[str, ...]
-    siblings: int
-    why: str
-
-
-Place = tuple[str, str, AddressFamily]
-"""Pod UID, interface and family: where one address belongs."""
-
-
 class Pods:
     """Handler of the key "pod"."""
 
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
         self.refused: dict[str, str] = {}
-        self.unsure: dict[Place, tuple[str, int]] = {}
+        self.claims = Claims(world)
 
     async def claim(self, key: str) -> float | None:
         """Give one Pod its addresses, or say why it has none."""
         pod = self.world.pods.store.get(key)
         if pod is None or not codec.needs_addresses(pod):
             self.world.waiting.discard(key)
-            self._end_doubts()
+            self.claims.end_doubts()
             return None
         self.world.waiting.add(key)
         refusal = await self._claim(pod)
@@ -75,7 +60,7 @@ class Pods:
             await self._refuse(pod, refusal)
             return None
         self.world.waiting.discard(key)
-        self._end_doubts(pod.metadata.uid)
+        self.claims.end_doubts(pod.metadata.uid)
         if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
             await self._condition(pod, "True", "Allocated", "all addresses are allocated")
         return None
@@ -170,7 +155,7 @@ class Pods:
         view = codec.pod_view(pod, owner, node.metadata if node else None, namespace.metadata if namespace else None)
         tried = selection.candidates(slot.pools, slot.family, self._views(), view)
         for candidate in tried:
-            if candidate.usable and await self._create(pod, owner, slot, candidate.pool, boot_id):
+            if candidate.usable and await self.claims.create(pod, owner, slot, candidate.pool, boot_id):
                 return None
         reasons = "; ".join(f"SpiderIPPool {one.pool} {one.refusal or 'has no free address'}" for one in tried)
         return Refusal("NoUsablePool", f"no {slot.family.word} address for {slot.interface}: {reasons or 'no pool is named'}")
@@ -196,94 +181,8 @@ class Pods:
                 f"{kept.spec.node_name}; it follows when that node's agent reports it detached"
             )
             return Refusal("WaitsForRelease", words)
-        value = kept.spec.address
-        spec = self._spec(pod, None, slot, kept.spec.pool, value, boot_id)
-        body: Json = {
-            "metadata": {"uid": kept.metadata.uid, "resourceVersion": kept.metadata.resource_version},
-            "spec": {key: spec[key] for key in ("nodeName", "pod", "bootID", "reason")},
-        }
-        await self.world.api.merge_patch(paths.named(allocation.ALLOCATIONS, kept.metadata.name), body, IPAllocation)
+        await self.claims.rebind(pod, kept, slot, boot_id)
         return None
-
-    async def _create(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, boot_id: str) -> bool:
-        """Create the allocation of the pool's next free address; False if the pool is full."""
-        ledger = self.world.ledger(pool)
-        if ledger is None:
-            return False
-        place = (pod.metadata.uid, slot.interface, slot.family)
-        while (value := self._unsure_of(place, pool) or ledger.take()) is not None:
-            address = Address(slot.family.number, value)
-            body: Json = {
-                "apiVersion": allocation.GROUP_VERSION,
-                "kind": "IPAllocation",
-                "metadata": {"name": allocation_name(address)},
-                "spec": self._spec(pod, owner, slot, pool, str(address), boot_id),
-            }
-            try:
-                await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
-            except AlreadyExists:
-                if not await self._is_held_by(pod, address):
-                    log.info("address_taken address=%s pool=%s", address, pool)
-                    continue
-            except Unavailable:
-                self.unsure[place] = (pool, value)
-                raise
-            except ApiError:
-                ledger.give_back(value)
-                raise
-            self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
-            return True
-        return False
-
-    def _unsure_of(self, place: Place, pool: str) -> int | None:
-        """The address of a create whose outcome nobody learned: it is asked for again, or the Pod might end up with two."""
-        if self.unsure.get(place, ("", 0))[0] != pool:
-            return None
-        return self.unsure.pop(place)[1]
-
-    def _end_doubts(self, satisfied: str = "") -> None:
-        """Give back what was asked for in vain: the Pod has its addresses, or is gone. The watch corrects a wrong guess."""
-        if not self.unsure:
-            return
-        alive = {pod.metadata.uid for pod in self.world.pods.store.values() if codec.needs_addresses(pod)} - {satisfied}
-        for place in [place for place in self.unsure if place[0] not in alive]:
-            pool, value = self.unsure.pop(place)
-            known = allocation_name(Address(place[2].number, value)) in self.world.allocations.store
-            if not known and (ledger := self.world.ledger(pool)) is not None:
-                ledger.give_back(value)
-
-    async def _is_held_by(self, pod: Pod, address: Address) -> bool:
-        """Whether the allocation that is there is this Pod's own."""
-        path = paths.named(allocation.ALLOCATIONS, allocation_name(address))
-        try:
-            return (await self.world.api.get(path, IPAllocation)).spec.pod.uid == pod.metadata.uid
-        except NotFound:
-            return False
-
-    def _spec(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, address: str, boot_id: str) -> Json:
-        """Everything the node needs to answer ADD."""
-        source = self.world.pools.store[pool]
-        meta = pod.metadata
-        holder: Json = {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
-        if runtime := codec.runtime_uid(pod):
-            holder["runtimeUID"] = runtime
-        spec: Json = {
-            "address": address,
-            "prefixLength": parse_prefix(source.spec.subnet).length,
-            "pool": pool,
-            "nodeName": pod.spec.node_name,
-            "interface": slot.interface,
-            "siblings": slot.siblings,
-            "claimant": claimant_of(pod, owner),
-            "pod": holder,
-            "bootID": boot_id,
-            "reason": f"{slot.why}; the first usable of {', '.join(slot.pools)}",
-        }
-        if source.spec.gateway:
-            spec["gateway"] = source.spec.gateway
-        if source.spec.routes:
-            spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in source.spec.routes]
-        return spec
 
     async def _refuse(self, pod: Pod, refusal: Refusal) -> None:
         """Write the reason where the Pod's owner looks, once for each reason."""
@@ -318,19 +217,3 @@ def seconds_text() -> str:
 def is_refused(pod: Pod) -> bool:
     """Whether our condition on the Pod says False."""
     return any(one.type == CONDITION and one.status == "False" for one in pod.status.conditions or ())
-
-
-def claimant_of(pod: Pod, owner: Application | None) -> Json:
-    """Who the address belongs to: the application and ordinal, or the Pod."""
-    if owner is None:
-        meta = pod.metadata
-        return {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
-    claimant: Json = {
-        "apiVersion": owner.group_version,
-        "kind": owner.kind,
-        "namespace": owner.namespace,
-        "name": owner.name,
-        "uid": owner.uid,
-    }
-    ordinal = codec.ordinal_of(pod, owner)
-    return claimant | ({"ordinal": ordinal} if ordinal is not None else {})

@@ -1,0 +1,151 @@
+"""Writing claims: the create of an allocation, and its hand-over to an ordinal's next Pod.
+
+I/O: one create per address. A create whose outcome nobody learned is asked for again by the same address, since a Pod must not end
+up with two.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ipam.application import Application
+from ipam.prefix import Address, AddressFamily, allocation_name, parse_prefix
+from netmgr.api import allocation
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import Json
+from netmgr.api.workload import Pod
+from netmgr.controller import codec
+from netmgr.controller.world import World
+from netmgr.kube import paths
+from netmgr.kube.errors import AlreadyExists, ApiError, NotFound, Unavailable
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, str, AddressFamily]
+"""Pod UID, interface and family: where one address belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One address to be claimed: interface, family, and the pools to try, in order."""
+
+    interface: str
+    family: AddressFamily
+    pools: tuple[str, ...]
+    siblings: int
+    why: str
+
+
+class Claims:
+    """The writes that give Pods their addresses."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.unsure: dict[Place, tuple[str, int]] = {}
+
+    async def create(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, boot_id: str) -> bool:
+        """Create the allocation of the pool's next free address; False if the pool is full."""
+        ledger = self.world.ledger(pool)
+        if ledger is None:
+            return False
+        place = (pod.metadata.uid, slot.interface, slot.family)
+        while (value := self._unsure_of(place, pool) or ledger.take()) is not None:
+            address = Address(slot.family.number, value)
+            body: Json = {
+                "apiVersion": allocation.GROUP_VERSION,
+                "kind": "IPAllocation",
+                "metadata": {"name": allocation_name(address)},
+                "spec": self._spec(pod, owner, slot, pool, str(address), boot_id),
+            }
+            try:
+                await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
+            except AlreadyExists:
+                if not await self._is_held_by(pod, address):
+                    log.info("address_taken address=%s pool=%s", address, pool)
+                    continue
+            except Unavailable:
+                self.unsure[place] = (pool, value)
+                raise
+            except ApiError:
+                ledger.give_back(value)
+                raise
+            if body["metadata"]["name"] not in self.world.allocations.store:  # else the watch was faster than the answer
+                self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
+            return True
+        return False
+
+    def _unsure_of(self, place: Place, pool: str) -> int | None:
+        """The address of a create whose outcome nobody learned: it is asked for again, or the Pod might end up with two."""
+        if self.unsure.get(place, ("", 0))[0] != pool:
+            return None
+        return self.unsure.pop(place)[1]
+
+    def end_doubts(self, satisfied: str = "") -> None:
+        """Give back what was asked for in vain: the Pod has its addresses, or is gone. The watch corrects a wrong guess."""
+        if not self.unsure:
+            return
+        alive = {pod.metadata.uid for pod in self.world.pods.store.values() if codec.needs_addresses(pod)} - {satisfied}
+        for place in [place for place in self.unsure if place[0] not in alive]:
+            pool, value = self.unsure.pop(place)
+            known = allocation_name(Address(place[2].number, value)) in self.world.allocations.store
+            if not known and (ledger := self.world.ledger(pool)) is not None:
+                ledger.give_back(value)
+
+    async def _is_held_by(self, pod: Pod, address: Address) -> bool:
+        """Whether the allocation that is there is this Pod's own."""
+        path = paths.named(allocation.ALLOCATIONS, allocation_name(address))
+        try:
+            return (await self.world.api.get(path, IPAllocation)).spec.pod.uid == pod.metadata.uid
+        except NotFound:
+            return False
+
+    def _spec(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, address: str, boot_id: str) -> Json:
+        """Everything the node needs to answer ADD."""
+        source = self.world.pools.store[pool]
+        meta = pod.metadata
+        holder: Json = {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+        if runtime := codec.runtime_uid(pod):
+            holder["runtimeUID"] = runtime
+        spec: Json = {
+            "address": address,
+            "prefixLength": parse_prefix(source.spec.subnet).length,
+            "pool": pool,
+            "nodeName": pod.spec.node_name,
+            "interface": slot.interface,
+            "siblings": slot.siblings,
+            "claimant": claimant_of(pod, owner),
+            "pod": holder,
+            "bootID": boot_id,
+            "reason": f"{slot.why}; the first usable of {', '.join(slot.pools)}",
+        }
+        if source.spec.gateway:
+            spec["gateway"] = source.spec.gateway
+        if source.spec.routes:
+            spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in source.spec.routes]
+        return spec
+
+    async def rebind(self, pod: Pod, kept: IPAllocation, slot: Slot, boot_id: str) -> None:
+        """Hand an address to the ordinal's next Pod; its old holder is proved detached."""
+        spec = self._spec(pod, None, slot, kept.spec.pool, kept.spec.address, boot_id)
+        body: Json = {
+            "metadata": {"uid": kept.metadata.uid, "resourceVersion": kept.metadata.resource_version},
+            "spec": {key: spec[key] for key in ("nodeName", "pod", "bootID", "reason")},
+        }
+        await self.world.api.merge_patch(paths.named(allocation.ALLOCATIONS, kept.metadata.name), body, IPAllocation)
+
+
+def claimant_of(pod: Pod, owner: Application | None) -> Json:
+    """Who the address belongs to: the application and ordinal, or the Pod."""
+    if owner is None:
+        meta = pod.metadata
+        return {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
+    claimant: Json = {
+        "apiVersion": owner.group_version,
+        "kind": owner.kind,
+        "namespace": owner.namespace,
+        "name": owner.name,
+        "uid": owner.uid,
+    }
+    ordinal = codec.ordinal_of(pod, owner)
+    return claimant | ({"ordinal": ordinal} if ordinal is not None else {})
