@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -37,6 +38,9 @@ FORWARDING = {
     AddressFamily.IPV4: Path("/proc/sys/net/ipv4/ip_forward"),
     AddressFamily.IPV6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
 }
+SIOCGIFHWADDR = 0x8927
+WITHOUT_LINK_LOCAL = {"IFLA_AF_SPEC": {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}}
+HOME = "the node's own"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -86,31 +90,40 @@ def link_name(container_id: str, ifname: str) -> str:
 
 
 def make_link(name: str, netns: str, ifname: str, mtu: int, addresses: Sequence[Address]) -> tuple[Link, Link]:
-    """The veth between host and Pod with addresses and routes in the Pod, but no host route yet. Replaces what is there."""
+    """The veth between host and Pod with addresses and routes in the Pod, but no host route yet. Replaces what is there.
+
+    One netlink socket on each side, opened in its namespace; names and MACs are asked for by system call, since a look-up by
+    pyroute2 dumps all links (1 ms each).
+    """
     _forward({address.family for address in addresses})
     with _netlink(f"link {name}") as host, _namespace_file(netns) as pod_file:
         _delete_link(host, name)
-        with _entered(netns), _netlink(f"interface {ifname}") as pod:
+        with _entered(netns) as where, _netlink(f"interface {ifname}") as pod:
             _delete_link(pod, ifname)
-        host.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": ifname, "mtu": mtu, "net_ns_fd": pod_file})
-        host_index = _index(host, name)
-        host.link("set", index=host_index, IFLA_AF_SPEC={"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]})
-        host.link("set", index=host_index, state="up")
-        if any(address.family is AddressFamily.IPV6 for address in addresses):
-            host.addr("replace", index=host_index, address=GATEWAYS[AddressFamily.IPV6], prefixlen=64, flags=0x02)
-        host_mac = _mac(host, host_index)
-        with _entered(netns), _netlink(f"interface {ifname}") as pod:
+            host.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": ifname, "mtu": mtu, "net_ns_fd": pod_file})
+            with where.outside():
+                host_mac = _dress_host(host, name, addresses)
             pod_mac = _dress(pod, ifname, host_mac, addresses)
     return Link(name=name, mac=host_mac), Link(name=ifname, mac=pod_mac, sandbox=netns)
 
 
+def _dress_host(host: IPRoute, name: str, addresses: Sequence[Address]) -> str:
+    """The host end, up; for IPv6 with the link-local gateway that Pods know. Its MAC."""
+    index = _index(name)
+    host.link("set", index=index, **WITHOUT_LINK_LOCAL)  # before it is up: in one message the kernel does it after
+    host.link("set", index=index, state="up")
+    if any(address.family is AddressFamily.IPV6 for address in addresses):
+        host.addr("replace", index=index, address=GATEWAYS[AddressFamily.IPV6], prefixlen=64, flags=0x02)
+    return _mac(name)
+
+
 def _dress(pod: IPRoute, ifname: str, host_mac: str, addresses: Sequence[Address]) -> str:
     """Addresses, permanent neighbour entries and default routes inside the Pod; the interface's MAC."""
-    index = _index(pod, ifname)
-    pod.link("set", index=index, IFLA_AF_SPEC={"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]})
+    index = _index(ifname)
     if any(address.family is AddressFamily.IPV6 for address in addresses):
         _write_sysctl(Path(f"/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6"), "0")
-    pod.link("set", index=_index(pod, "lo"), state="up")
+    pod.link("set", index=_index("lo"), state="up")
+    pod.link("set", index=index, **WITHOUT_LINK_LOCAL)  # before it is up: in one message the kernel does it after
     pod.link("set", index=index, state="up")
     for address in addresses:
         family = address.family
@@ -121,7 +134,7 @@ def _dress(pod: IPRoute, ifname: str, host_mac: str, addresses: Sequence[Address
         if family is AddressFamily.IPV4:
             pod.route("replace", family=number, dst=f"{gateway}/32", oif=index, scope=253)
         pod.route("replace", family=number, dst=DEFAULTS[family], gateway=gateway, oif=index)
-    return _mac(pod, index)
+    return _mac(ifname)
 
 
 def add_host_route(address: Address, link: str) -> None:
@@ -135,7 +148,7 @@ def add_host_route(address: Address, link: str) -> None:
             "replace",
             family=SOCKET_FAMILY[family],
             dst=f"{address}/{family.width}",
-            oif=_index(host, link),
+            oif=_index(link),
             proto=PROTOCOL,
             **scope,
         )
@@ -193,18 +206,35 @@ def _namespace_file(netns: str) -> Iterator[int]:
 
 
 @contextmanager
-def _entered(netns: str) -> Iterator[None]:
-    """This thread is in the namespace while the block runs."""
+def _entered(netns: str) -> Iterator[_Namespaces]:
+    """This thread is in the namespace while the block runs, except where the block steps `outside`."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with _namespace_file(netns) as there:
             _setns(there, netns)
+            try:
+                yield _Namespaces(home, there)
+            finally:
+                _setns(home, HOME)
+    finally:
+        os.close(home)
+
+
+@dataclass(frozen=True, slots=True)
+class _Namespaces:
+    """Open files of the node's namespace and of the one that a thread has entered."""
+
+    home: int
+    there: int
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """The thread is back in the node's namespace while the block runs."""
+        _setns(self.home, HOME)
         try:
             yield
         finally:
-            _setns(home, "the node's own")
-    finally:
-        os.close(home)
+            _setns(self.there, "the Pod's")
 
 
 def _setns(handle: int, what: str) -> None:
@@ -227,31 +257,39 @@ def _write_sysctl(file: Path, value: str) -> None:
         raise KernelRefused(f"sysctl {file}: cannot set to {value} ({error.strerror}); set it on the node") from error
 
 
-def _index(route: IPRoute, name: str) -> int:
-    found: Sequence[int] = route.link_lookup(ifname=name)
-    if not found:
-        raise KernelRefused(f"link {name}: does not exist; was it removed by somebody else?")
-    return found[0]
+def _index(name: str) -> int:
+    """A link's index in the thread's namespace."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise KernelRefused(f"link {name}: does not exist; was it removed by somebody else?") from error
 
 
-def _mac(route: IPRoute, index: int) -> str:
-    message: Any = next(iter(route.get_links(index)))
-    return str(message.get_attr("IFLA_ADDRESS"))
+def _mac(name: str) -> str:
+    """A link's hardware address in the thread's namespace (netdevice(7), SIOCGIFHWADDR)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        answer = fcntl.ioctl(any_socket, SIOCGIFHWADDR, struct.pack("256s", name.encode()))
+    return answer[18:24].hex(":")
 
 
 def _delete_link(route: IPRoute, name: str) -> None:
-    for index in route.link_lookup(ifname=name):
-        try:
-            route.link("del", index=index)
-        except NetlinkError as error:
-            if error.code != errno.ENODEV:
-                raise
+    """Take a link of the thread's namespace away; nothing where there is none."""
+    try:
+        route.link("del", index=socket.if_nametoindex(name))
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise
+    except OSError:
+        return
 
 
 def _delete_routes(route: IPRoute, address: Address, link: str) -> None:
-    given = {"oif": found[0]} if link and (found := route.link_lookup(ifname=link)) else {}
-    if link and not given:
-        return
+    given: dict[str, int] = {}
+    if link:
+        try:
+            given = {"oif": socket.if_nametoindex(link)}
+        except OSError:
+            return
     wildcard = {"proto": 0, "scope": 255}  # pyroute2's own defaults would match no IPv4 route of scope link
     while True:
         try:

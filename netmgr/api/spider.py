@@ -1,4 +1,4 @@
-"""SpiderSubnet and SpiderIPPool (spiderpool.spidernet.io/v2beta1) as users write them and netmgr reports on them."""
+"""SpiderSubnet, SpiderIPPool, SpiderReservedIP (spiderpool.spidernet.io/v2beta1) as users write them and netmgr reports on them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from netmgr.api.meta import Condition, LabelSelector, Meta
 GROUP_VERSION = "spiderpool.spidernet.io/v2beta1"
 SUBNETS = f"/apis/{GROUP_VERSION}/spidersubnets"
 POOLS = f"/apis/{GROUP_VERSION}/spiderippools"
+RESERVED = f"/apis/{GROUP_VERSION}/spiderreservedips"
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +86,19 @@ class SpiderIPPool(msgspec.Struct, frozen=True):
     metadata: Meta
     spec: PoolSpec
     status: PoolStatus = PoolStatus()
+
+
+class ReservedSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Single addresses and inclusive ranges `a-b` of one family."""
+
+    ips: list[str]
+
+
+class SpiderReservedIP(msgspec.Struct, frozen=True):
+    """Addresses that no Pod gets, whatever pool they lie in."""
+
+    metadata: Meta
+    spec: ReservedSpec
 
 
 class ControlledPool(msgspec.Struct, frozen=True, omit_defaults=True):

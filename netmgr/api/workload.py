@@ -47,19 +47,50 @@ class PodTemplate(msgspec.Struct, frozen=True, rename="camel"):
     spec: PodSpec = PodSpec()
 
 
+class RollingUpdate(msgspec.Struct, frozen=True, rename="camel"):
+    """Parameters of a rolling update; `max_surge` is a number of Pods or a percentage."""
+
+    max_surge: int | str | None = None
+
+
+class UpdateStrategy(msgspec.Struct, frozen=True, rename="camel"):
+    """How a Deployment or DaemonSet replaces its Pods."""
+
+    type: str = ""
+    rolling_update: RollingUpdate | None = None
+
+
 class WorkloadSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What Deployment, ReplicaSet and StatefulSet have in common."""
+    """What the built-in workload kinds say about their Pods; each kind has some of these fields."""
 
     replicas: int | None = None
     selector: LabelSelector = LabelSelector()
     template: PodTemplate = PodTemplate()
+    strategy: UpdateStrategy = UpdateStrategy()
+    update_strategy: UpdateStrategy = UpdateStrategy()
+    parallelism: int | None = None
+    completions: int | None = None
+    job_template: JobTemplate | None = None
+
+
+class JobTemplate(msgspec.Struct, frozen=True):
+    """The Jobs that a CronJob makes."""
+
+    spec: WorkloadSpec
+
+
+class WorkloadStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """How many Pods a DaemonSet should have; nothing else of a status matters."""
+
+    desired_number_scheduled: int = 0
 
 
 class Workload(msgspec.Struct, frozen=True, rename="camel"):
-    """A Deployment, ReplicaSet or StatefulSet."""
+    """A Deployment, ReplicaSet, StatefulSet, DaemonSet, Job or CronJob."""
 
     metadata: Meta
-    spec: WorkloadSpec = WorkloadSpec()
+    spec: WorkloadSpec
+    status: WorkloadStatus = WorkloadStatus()
 
 
 class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):

@@ -77,7 +77,7 @@ class Allocations:
         claimant = one.spec.claimant
         if claimant.kind != "StatefulSet" or claimant.ordinal is None:
             return False
-        owner = self.world.stateful_sets.store.get(f"{claimant.namespace}/{claimant.name}")
+        owner = self.world.workloads["StatefulSet"].store.get(f"{claimant.namespace}/{claimant.name}")
         if owner is None or owner.metadata.uid != claimant.uid or owner.metadata.deletion_timestamp:
             return False
         return claimant.ordinal < (owner.spec.replicas if owner.spec.replicas is not None else 1)

@@ -21,6 +21,8 @@ from netmgr.api.meta import Json, ObjectReference
 from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderSubnet
 from netmgr.api.workload import Workload
 from netmgr.controller import codec
+from netmgr.controller.kinds import KINDS, pods_at_once, surge, template_of
+from netmgr.controller.owners import controller_of
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
@@ -53,46 +55,59 @@ class Applications:
     async def fit(self, key: str) -> float | None:
         """Make the application's pools what its template and replicas say, or remove them with it."""
         kind, _, object_key = key.partition("/")
-        workloads = {"Deployment": self.world.deployments, "StatefulSet": self.world.stateful_sets}.get(kind)
-        workload = workloads.store.get(object_key) if workloads is not None else None
+        if kind not in KINDS:
+            return None
+        workload = self.world.live_workloads[kind].get(object_key)
         await self._remove_orphans(kind, object_key, workload)
-        if workload is None or workload.metadata.deletion_timestamp or workload.spec.template.spec.host_network:
+        if workload is None:
+            self.world.problems.pop(book_key(kind, object_key), None)
+            return None
+        if workload.metadata.deletion_timestamp or is_part_of_another(kind, workload):
+            return None
+        template = template_of(workload)
+        if template.spec.host_network:
             return None
         application = codec.application_of(kind, workload)
         try:
-            request = parse_request(workload.spec.template.metadata.annotations)
+            request = parse_request(template.metadata.annotations)
         except AnnotationError as error:
             self._tell(application, "BadAnnotation", str(error))
             return None
         again: float | None = None
-        for wanted in wanted_pools(application, request, workload.spec.replicas if workload.spec.replicas is not None else 1):
+        size = desired_size(request.number, pods_at_once(kind, workload), surge(kind, workload))
+        for wanted in wanted_pools(application, request, size):
             pending = await self._fit_pool(wanted)
             again = RETRY_SECONDS if pending else again
         return again
 
     async def _fit_pool(self, wanted: Wanted) -> bool:
-        """Carve and write one pool; True if a shrink has to wait for addresses in use."""
+        """Carve and write one pool, in the first of its subnets that has room; True if a shrink waits for addresses in use."""
         pool = self.world.pools.store.get(wanted.name)
-        subnet = await self._subnet_for(wanted)
-        if subnet is None:
-            return False
+        short: list[str] = []
+        for subnet in await self._subnets_for(wanted, pool):
+            plan, have = self._plan(wanted, subnet)
+            if isinstance(plan, CarveShortage):
+                short.append(str(plan))
+                continue
+            self._clear(wanted.application)
+            await self._write(wanted, subnet, pool, have, plan)
+            return plan.pending > 0
+        if short:
+            self._tell(wanted.application, "SubnetFull", "; ".join(short))
+        return False
+
+    def _plan(self, wanted: Wanted, subnet: SpiderSubnet) -> tuple[Carved | CarveShortage, RangeSet]:
+        """What to carve out of an accepted subnet, and what the pool has there."""
         book = codec.book_of(subnet)
         ranges = {name: codec.ranges_of(wanted.family, texts) for name, (texts, _) in book.items()}
         ranges |= self._manual_ranges(subnet, ranges)
-        verdict = self.world.verdicts()[0].get(subnet.metadata.name)
-        if verdict is None or verdict.ranges is None:
-            return False
         ledger = self.world.ledger(wanted.name)
         used = frozenset(ledger.held) if ledger is not None else frozenset()
-        plan = plan_carve(
-            SubnetBook(name=subnet.metadata.name, addresses=verdict.ranges, pools=ranges), wanted.name, wanted.size, used
-        )
-        if isinstance(plan, CarveShortage):
-            self._tell(wanted.application, "SubnetFull", str(plan))
-            return False
-        self._clear(wanted.application)
-        await self._write(wanted, subnet, pool, ranges.get(wanted.name, RangeSet(wanted.family)), plan)
-        return plan.pending > 0
+        addresses = self.world.unreserved(self.world.verdicts()[0][subnet.metadata.name].ranges or RangeSet(wanted.family))
+        have = ranges.get(wanted.name, RangeSet(wanted.family))
+        size = wanted.size + have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
+        plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), wanted.name, size, used)
+        return plan, have
 
     async def _write(self, wanted: Wanted, subnet: SpiderSubnet, pool: SpiderIPPool | None, have: RangeSet, plan: Carved) -> None:
         """Grow: book first, then the pool. Shrink: the ledger, the pool, then the book."""
@@ -104,32 +119,34 @@ class Applications:
         await self._write_pool(wanted, subnet, pool, plan.ranges)
         await self._book(subnet, wanted.name, plan.ranges.texts(), wanted.application.book_key)
 
-    async def _subnet_for(self, wanted: Wanted) -> SpiderSubnet | None:
-        """The subnet, read live: the one that has the pool already, else the first accepted one of the list."""
-        verdicts = self.world.verdicts()[0]
-        for name in wanted.subnets:
-            known = self.world.subnets.store.get(name)
-            if known is None:
-                self._tell(
-                    wanted.application,
-                    "UnknownSubnet",
-                    f"SpiderSubnet {name} does not exist; create it or correct ipam.spidernet.io/subnet",
-                )
-                continue
-            verdict = verdicts.get(name)
-            if verdict is None or not verdict.accepted:
-                words = verdict.message if verdict else "is not accepted yet"
-                self._tell(wanted.application, "SubnetNotAccepted", words)
-                continue
-            if codec.family_of(known.spec.subnet) is not wanted.family:
-                self._tell(
-                    wanted.application,
-                    "WrongFamily",
-                    f"SpiderSubnet {name} is not {wanted.family.word}; name it under its own family",
-                )
-                continue
-            return await self.world.api.get(paths.named(spider.SUBNETS, name), SpiderSubnet)
-        return None
+    async def _subnets_for(self, wanted: Wanted, pool: SpiderIPPool | None) -> list[SpiderSubnet]:
+        """The subnets to try, in the user's order, read live. A pool that exists stays in its own."""
+        usable = [name for name in wanted.subnets if self._is_usable(wanted, name)]
+        if pool is not None:
+            home = [name for name in usable if self.world.subnets.store[name].spec.subnet == pool.spec.subnet]
+            if usable and not home:
+                words = f"SpiderIPPool {wanted.name} lies in {pool.spec.subnet}, and no subnet of that prefix is named any more"
+                remedy = "name it again, or delete the application and make it anew to have a pool in another subnet"
+                self._tell(wanted.application, "SubnetChanged", f"{words}; {remedy}")
+            usable = home
+        return [await self.world.api.get(paths.named(spider.SUBNETS, name), SpiderSubnet) for name in usable]
+
+    def _is_usable(self, wanted: Wanted, name: str) -> bool:
+        """Whether a subnet may serve the pool; where it may not, the application is told why."""
+        known = self.world.subnets.store.get(name)
+        if known is None:
+            words = f"SpiderSubnet {name} does not exist; create it or correct ipam.spidernet.io/subnet"
+            self._tell(wanted.application, "UnknownSubnet", words)
+            return False
+        verdict = self.world.verdicts()[0].get(name)
+        if verdict is None or not verdict.accepted:
+            self._tell(wanted.application, "SubnetNotAccepted", verdict.message if verdict else "is not accepted yet")
+            return False
+        if codec.family_of(known.spec.subnet) is not wanted.family:
+            words = f"SpiderSubnet {name} is not {wanted.family.word}; name it under its own family"
+            self._tell(wanted.application, "WrongFamily", words)
+            return False
+        return True
 
     def _manual_ranges(self, subnet: SpiderSubnet, booked: dict[str, RangeSet]) -> dict[str, RangeSet]:
         verdicts = self.world.verdicts()[1]
@@ -168,12 +185,11 @@ class Applications:
 
     async def _remove_orphans(self, kind: str, object_key: str, workload: Workload | None) -> None:
         """Delete auto pools of this name whose application is gone or another one, once nobody holds their addresses."""
-        namespace, _, name = object_key.partition("/")
-        book_key = f"apps_v1_{kind}_{namespace}_{name}"
+        owner = book_key(kind, object_key)
         live = workload.metadata.uid if workload is not None else ""
         for pool in list(self.world.pools.store.values()):
             notes = pool.metadata.annotations or {}
-            if notes.get(codec.APPLICATION) != book_key or notes.get(codec.APPLICATION_UID) == live:
+            if notes.get(codec.APPLICATION) != owner or notes.get(codec.APPLICATION_UID) == live:
                 continue
             if notes.get(codec.RECLAIM) == "false" or self.world.by_pool.get(pool.metadata.name):
                 continue
@@ -183,15 +199,15 @@ class Applications:
                     await self.world.api.delete(path, uid=pool.metadata.uid, resource_version=pool.metadata.resource_version)
                 except NotFound:
                     log.info("pool already gone pool=%s", pool.metadata.name)
-        await self._close_books(book_key, live)
+        await self._close_books(owner, live)
 
-    async def _close_books(self, book_key: str, live: str) -> None:
+    async def _close_books(self, application: str, live: str) -> None:
         """Give back ranges of pools that are gone."""
         for known in list(self.world.subnets.store.values()):
             gone = [
                 name
                 for name, (_, owner) in codec.book_of(known).items()
-                if owner == book_key and name not in self.world.pools.store and not belongs(name, live)
+                if owner == application and name not in self.world.pools.store and not belongs(name, live)
             ]
             for name in gone:
                 subnet = await self.world.api.get(paths.named(spider.SUBNETS, known.metadata.name), SpiderSubnet)
@@ -207,9 +223,20 @@ class Applications:
         self.world.problems.pop(application.book_key, None)
 
 
-def wanted_pools(application: Application, request: AddressRequest, replicas: int) -> list[Wanted]:
+def book_key(kind: str, object_key: str) -> str:
+    """The entry of a subnet's book for `namespace/name` of a kind."""
+    namespace, _, name = object_key.partition("/")
+    return f"{KINDS[kind].group_version.replace('/', '_')}_{kind}_{namespace}_{name}"
+
+
+def is_part_of_another(kind: str, workload: Workload) -> bool:
+    """Whether a Deployment or CronJob made it, whose pools serve its Pods."""
+    above = controller_of(workload.metadata)
+    return above is not None and above.kind == KINDS[kind].parent
+
+
+def wanted_pools(application: Application, request: AddressRequest, size: int) -> list[Wanted]:
     """The pools that a request asks for, one per interface and family."""
-    size = desired_size(request.number, replicas)
     return [
         Wanted(auto_pool_name(application, family, one.interface), application, family, one.interface, names, size, request)
         for one in request.interfaces

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 
 from ipam.acceptance import Acceptance, Declared
 from ipam.application import Application
+from ipam.errors import AddressError
 from ipam.prefix import AddressFamily, RangeSet
 from ipam.selection import PodView, PoolView, Requirement, Selector
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import LabelSelector, Meta
-from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod, Workload
+from netmgr.controller.kinds import KINDS
 
 APPLICATION = "netmgr.io/application"
 APPLICATION_UID = "netmgr.io/application-uid"
@@ -80,9 +84,9 @@ def pod_view(pod: Pod, application: Application | None, node: Meta | None, names
 
 
 def application_of(kind: str, workload: Workload) -> Application:
-    """A Deployment, ReplicaSet or StatefulSet as an application."""
+    """A workload of a built-in kind as an application."""
     meta = workload.metadata
-    return Application(group_version="apps/v1", kind=kind, namespace=meta.namespace, name=meta.name, uid=meta.uid)
+    return Application(group_version=KINDS[kind].group_version, kind=kind, namespace=meta.namespace, name=meta.name, uid=meta.uid)
 
 
 def needs_addresses(pod: Pod) -> bool:
@@ -115,6 +119,17 @@ def book_of(subnet: SpiderSubnet) -> dict[str, tuple[list[str], str]]:
 
 def _items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def reserved_in(family: AddressFamily, many: Iterable[SpiderReservedIP]) -> RangeSet:
+    """Addresses of a family that no Pod gets. An entry that cannot be read reserves nothing, and spoils no other."""
+    union = RangeSet(family)
+    for one in many:
+        for text in one.spec.ips:
+            with suppress(AddressError):
+                if family_of(text) is family:
+                    union = union.union(RangeSet.parse(family, [text]))
+    return union
 
 
 def ranges_of(family: AddressFamily, texts: list[str]) -> RangeSet:

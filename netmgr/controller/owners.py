@@ -13,6 +13,7 @@ from ipam.application import Application
 from netmgr.api.meta import Meta, OwnerReference
 from netmgr.api.workload import Pod, Workload
 from netmgr.controller import codec
+from netmgr.controller.kinds import KINDS, PARENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +23,36 @@ class Unproved:
     why: str
 
 
-def top_owner(
-    pod: Pod,
-    deployments: Mapping[str, Workload],
-    replica_sets: Mapping[str, Workload],
-    stateful_sets: Mapping[str, Workload],
-) -> Application | Unproved | None:
-    """The application; None for a Pod that nobody controls."""
+def top_owner(pod: Pod, workloads: Mapping[str, Mapping[str, Workload]]) -> Application | Unproved | None:
+    """The application; None for a Pod that nobody controls. `workloads` are the live objects by kind, by `namespace/name`."""
     reference = controller_of(pod.metadata)
     if reference is None:
         return None
-    namespace = pod.metadata.namespace
-    known = {"ReplicaSet": replica_sets, "StatefulSet": stateful_sets}.get(reference.kind)
-    if known is None:
+    kind = KINDS.get(reference.kind)
+    if kind is None or kind.group_version != reference.api_version:
         return Application(
-            group_version=reference.api_version, kind=reference.kind, namespace=namespace, name=reference.name, uid=reference.uid
+            group_version=reference.api_version,
+            kind=reference.kind,
+            namespace=pod.metadata.namespace,
+            name=reference.name,
+            uid=reference.uid,
         )
-    owner = known.get(f"{namespace}/{reference.name}")
-    if owner is None or owner.metadata.uid != reference.uid or not selects(owner, pod.metadata.labels or {}):
+    owner = live(reference, pod, workloads)
+    if owner is None or kind.name in PARENTS:
         return unproved(reference.kind, reference.name, reference.uid)
     above = controller_of(owner.metadata)
-    if above is None or above.kind != "Deployment":
-        return codec.application_of(reference.kind, owner)
-    deployment = deployments.get(f"{namespace}/{above.name}")
-    if deployment is None or deployment.metadata.uid != above.uid or not selects(deployment, pod.metadata.labels or {}):
-        return unproved("Deployment", above.name, above.uid)
-    return codec.application_of("Deployment", deployment)
+    if above is None or above.kind != kind.parent:
+        return codec.application_of(kind.name, owner)
+    top = live(above, pod, workloads)
+    return unproved(above.kind, above.name, above.uid) if top is None else codec.application_of(kind.parent, top)
+
+
+def live(reference: OwnerReference, pod: Pod, workloads: Mapping[str, Mapping[str, Workload]]) -> Workload | None:
+    """The object that a reference names, if it exists with that UID and selects the Pod (a CronJob selects nothing)."""
+    owner = workloads.get(reference.kind, {}).get(f"{pod.metadata.namespace}/{reference.name}")
+    if owner is None or owner.metadata.uid != reference.uid:
+        return None
+    return owner if reference.kind == "CronJob" or selects(owner, pod.metadata.labels or {}) else None
 
 
 def unproved(kind: str, name: str, uid: str) -> Unproved:

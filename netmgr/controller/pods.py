@@ -70,7 +70,7 @@ class Pods:
         if boot_id is None:
             words = f"node {pod.spec.node_name} has no live netmgr agent; look at DaemonSet netmgr-agent on that node"
             return Refusal("NoAgent", words)
-        owner = top_owner(pod, self.world.deployments.store, self.world.replica_sets.store, self.world.stateful_sets.store)
+        owner = top_owner(pod, self.world.live_workloads)
         if isinstance(owner, Unproved):
             return Refusal("OwnerUnproved", f"Pod {pod.metadata.name}: {owner.why}", quiet=True)
         namespace = self.world.namespaces.store.get(pod.metadata.namespace)

@@ -18,9 +18,10 @@ from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
-from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Lease, Pod, Workload
 from netmgr.controller import codec
+from netmgr.controller.kinds import KINDS, Kind
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.keyed_queue import KeyedQueue
@@ -49,13 +50,15 @@ class World:
         lease_path = paths.in_namespace(paths.LEASES, namespace)
         bound = "spec.nodeName!="
         self.pods = Reflector(api, paths.PODS, Pod, field_selector=bound, on_event=self._on_pod)
-        self.deployments = Reflector(api, paths.DEPLOYMENTS, Workload, on_event=self._on("Deployment"))
-        self.replica_sets = Reflector(api, paths.REPLICA_SETS, Workload, on_event=self._on_replica_set)
-        self.stateful_sets = Reflector(api, paths.STATEFUL_SETS, Workload, on_event=self._on("StatefulSet"))
+        self.workloads = {
+            one.name: Reflector(api, one.collection, Workload, on_event=self._on_workload(one)) for one in KINDS.values()
+        }
+        self.live_workloads = {name: one.store for name, one in self.workloads.items()}
         self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject)
         self.nodes = Reflector(api, paths.NODES, PartialObject)
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
         self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
+        self.reservations = Reflector(api, spider.RESERVED, SpiderReservedIP, on_event=self._on_reservation)
         self.allocations = Reflector(api, allocation.ALLOCATIONS, IPAllocation, on_event=self._on_allocation)
         self.leases = Reflector(api, lease_path, Lease, label_selector=AGENTS, on_event=self._on_lease)
 
@@ -63,8 +66,8 @@ class World:
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """All of them; those that answer questions about Pods come before the Pods."""
         return (
-            self.namespaces, self.nodes, self.leases, self.subnets, self.pools, self.allocations,
-            self.deployments, self.stateful_sets, self.replica_sets, self.pods,
+            self.namespaces, self.nodes, self.leases, self.subnets, self.pools, self.reservations, self.allocations,
+            *self.workloads.values(), self.pods,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -87,18 +90,25 @@ class World:
         return self._verdicts
 
     def ledger(self, pool: str) -> PoolLedger | None:
-        """Free addresses of an accepted pool."""
+        """Free addresses of an accepted pool, without those that are reserved."""
         verdict = self.verdicts()[1].get(pool)
         if verdict is None or verdict.ranges is None:
             return None
+        addresses = self.unreserved(verdict.ranges)
         ledger = self.ledgers.get(pool)
         if ledger is None:
-            ledger = self.ledgers[pool] = PoolLedger(verdict.ranges)
+            ledger = self.ledgers[pool] = PoolLedger(addresses)
             for name in self.by_pool[pool]:
                 ledger.hold(address_of_name(name).value)
-        elif ledger.addresses != verdict.ranges:
-            ledger.resize(verdict.ranges)
+        elif ledger.addresses != addresses:
+            ledger.resize(addresses)
         return ledger
+
+    def unreserved(self, ranges: RangeSet) -> RangeSet:
+        """The addresses that Pods may have."""
+        if not self.reservations.store:
+            return ranges
+        return ranges.subtract(codec.reserved_in(ranges.family, self.reservations.store.values()))
 
     def shrink(self, pool: str, ranges: RangeSet) -> None:
         """From now on nothing outside `ranges` is given out, before the pool's object says so."""
@@ -133,13 +143,23 @@ class World:
         elif pod.metadata.uid not in self.by_pod or key in self.waiting:
             self.queue.add(("pod", key), urgent=True)
 
-    def _on(self, kind: str) -> Callable[[EventKind, Workload, Workload | None], None]:
-        def tell(_event: EventKind, workload: Workload, _old: Workload | None) -> None:
-            self.queue.add(("app", f"{kind}/{key_of(workload.metadata)}"), urgent=True)
-            if kind == "StatefulSet":
+    def _on_workload(self, kind: Kind) -> Callable[[EventKind, Workload, Workload | None], None]:
+        def tell(event: EventKind, workload: Workload, old: Workload | None) -> None:
+            if event is EventKind.ADDED and self.waiting:
+                self._wake_pods_of(workload)
+            if old is not None and event is not EventKind.DELETED and is_same(workload, old):
+                return
+            self.queue.add(("app", f"{kind.name}/{key_of(workload.metadata)}"), urgent=True)
+            if kind.name == "StatefulSet":
                 self._settle_ordinals(workload.metadata.uid)
 
         return tell
+
+    def _wake_pods_of(self, workload: Workload) -> None:
+        """Pods that came before their owner was seen, by what controllers call them."""
+        prefix = f"{workload.metadata.namespace}/{workload.metadata.name}-"
+        for key in [key for key in self.waiting if key.startswith(prefix)]:
+            self.queue.add(("pod", key), urgent=True)
 
     def _settle_ordinals(self, uid: str) -> None:
         """A StatefulSet was scaled or deleted: ordinals that it no longer has keep no address."""
@@ -147,22 +167,24 @@ class World:
             if one.spec.claimant.uid == uid:
                 self.queue.add(("allocation", name))
 
-    def _on_replica_set(self, kind: EventKind, one: Workload, _old: Workload | None) -> None:
-        if kind is EventKind.ADDED and self.waiting:
-            prefix = f"{one.metadata.namespace}/{one.metadata.name}-"
-            for key in [key for key in self.waiting if key.startswith(prefix)]:
-                self.queue.add(("pod", key), urgent=True)
-
     def _on_subnet(self, _kind: EventKind, subnet: SpiderSubnet, old: SpiderSubnet | None) -> None:
         self.queue.add(("subnet", subnet.metadata.name))
+        for book_key in self.problems:  # what a subnet lacked for an application, another may have given back
+            self._poke_application(book_key)
         if old is None or old.spec != subnet.spec or _kind is EventKind.DELETED:
             self._verdicts = None
             for pool in self.pools.store:
                 self.queue.add(("pool", pool))
-            for kind, workloads in (("Deployment", self.deployments), ("StatefulSet", self.stateful_sets)):
-                for key in workloads.store:
+            for kind, workloads in self.live_workloads.items():
+                for key in workloads:
                     self.queue.add(("app", f"{kind}/{key}"))
             self.wake_waiting()
+
+    def _on_reservation(self, *_: object) -> None:
+        """More addresses or fewer: waiting Pods look again; who holds one keeps it."""
+        for book_key in self.problems:
+            self._poke_application(book_key)
+        self.wake_waiting()
 
     def _on_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
         name = pool.metadata.name
@@ -236,6 +258,16 @@ class World:
         if (lease.metadata.annotations or {}).get("netmgr.io/strays"):
             self.queue.add(("agent", key))
         self.wake_waiting()
+
+
+def is_same(one: Workload, old: Workload) -> bool:
+    """Whether nothing has changed that matters here (most changes of a workload are to its status)."""
+    return (one.spec, one.status, one.metadata.uid, one.metadata.deletion_timestamp) == (
+        old.spec,
+        old.status,
+        old.metadata.uid,
+        old.metadata.deletion_timestamp,
+    )
 
 
 def renewed_ago(lease: Lease) -> float:

@@ -35,7 +35,7 @@ COLLECTIONS = {
     "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
     "Deployment": paths.DEPLOYMENTS,
-    "DaemonSet": "/apis/apps/v1/daemonsets",
+    "DaemonSet": paths.DAEMON_SETS,
     "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
     "PoolAdvertisement": "/apis/netmgr.io/v1alpha1/pooladvertisements",
 }

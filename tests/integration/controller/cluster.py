@@ -16,7 +16,7 @@ from typing import Any
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, PartialObject
-from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod
 from netmgr.kube import paths
 from netmgr.kube.client import Api
@@ -78,6 +78,30 @@ class Cluster:
     def pool(self, name: str, prefix: str, *ranges: str) -> None:
         body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderIPPool", "metadata": {"name": name}}
         self.create(spider.POOLS, {**body, "spec": {"subnet": prefix, "ips": list(ranges)}})
+
+    def reserve(self, name: str, *ranges: str) -> None:
+        body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderReservedIP", "metadata": {"name": name}}
+        self.create(spider.RESERVED, {**body, "spec": {"ips": list(ranges)}})
+
+    def reserved(self, name: str) -> list[str]:
+        one: SpiderReservedIP = self.call(lambda api: api.get(paths.named(spider.RESERVED, name), SpiderReservedIP))
+        return one.spec.ips
+
+    def annotate(self, deployment: str, annotations: dict[str, str]) -> None:
+        """Change the Pod template's annotations."""
+        path = paths.named(paths.DEPLOYMENTS, deployment, namespace=self.namespace)
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        self.call(lambda api: api.merge_patch(path, body, PartialObject))
+
+    def event_messages(self, about: str) -> list[str]:
+        """What Events say about an object of this namespace."""
+        selector = f"involvedObject.name={about}"
+        events: list[Json] = self.call(lambda api: api.list(self.here(paths.EVENTS), dict[str, Any], field_selector=selector))
+        return [str(one.get("message", "")) for one in events]
+
+    def book(self, subnet: str) -> str:
+        """Which pools have ranges of a subnet, as its status says."""
+        return self.read_subnet(subnet).status.controlled_ip_pools or ""
 
     def deployment(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
         """A Deployment and its ReplicaSet, as the Deployment controller would make it; UID of the ReplicaSet."""
@@ -174,7 +198,7 @@ class Cluster:
         """Remove cluster-scoped objects: other tests use the same API server."""
 
         async def remove(api: Api) -> None:
-            for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, *collections):
+            for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, spider.RESERVED, *collections):
                 for one in await api.list(collection, PartialObject):
                     path = paths.named(collection, one.metadata.name)
                     try:

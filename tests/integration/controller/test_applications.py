@@ -55,3 +55,48 @@ def test_a_manual_pool_counts_what_its_pods_hold(cluster: Cluster) -> None:
             return (pool.status.allocated_ip_count, pool.status.total_ip_count) if pool else (None, None)
 
         eventually(counts, lambda seen: seen == (2, 11), what="2 of 11")
+
+
+def test_a_reserved_address_is_given_to_nobody_and_the_pool_makes_up_for_it(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "3"}
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.1.31")
+        cluster.reserve("gateways", "10.60.1.0", "10.60.1.9")
+        owner = cluster.deployment("app", 3, wants)
+        eventually(lambda: cluster.pool_counts("app"), lambda counts: counts == (0, 3), what="a pool of 3")
+        pool = cluster.auto_pool("app")
+        assert pool is not None
+        cluster.reserve("later", (pool.spec.ips or [""])[0].partition("-")[0])
+        cluster.scale("app", 4)  # the application is looked at again
+        cluster.pods("app", wants, owner, 1, 2, 3)
+        held = set(cluster.held(3))
+        later = cluster.reserved("later")
+    assert held.isdisjoint({"10.60.1.0", "10.60.1.9", *later})
+
+
+def test_the_second_subnet_serves_where_the_first_has_no_room(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["tiny","roomy"]}', "ipam.spidernet.io/ippool-ip-number": "5"}
+    with cluster.controller():
+        cluster.subnet("tiny", "10.60.0.0/24", "10.60.0.1-10.60.0.3")
+        cluster.subnet("roomy", "10.61.0.0/24", "10.61.0.1-10.61.0.30")
+        cluster.deployment("app", 1, wants)
+        pool = eventually(lambda: cluster.auto_pool("app"), lambda found: found is not None, what="a pool")
+    assert pool is not None
+    assert pool.spec.subnet == "10.61.0.0/24"
+
+
+def test_a_pool_does_not_leave_its_subnet_and_the_application_is_told(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["one"]}', "ipam.spidernet.io/ippool-ip-number": "2"}
+    with cluster.controller():
+        cluster.subnet("one", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
+        cluster.subnet("two", "10.61.0.0/24", "10.61.0.1-10.61.0.30")
+        cluster.deployment("app", 1, wants)
+        before = eventually(lambda: cluster.auto_pool("app"), lambda found: found is not None, what="a pool")
+        cluster.annotate("app", wants | {"ipam.spidernet.io/subnet": '{"ipv4":["two"]}'})
+        told = eventually(lambda: cluster.event_messages("app"), bool, what="a word")
+        after = cluster.auto_pool("app")
+        book = cluster.book("two")
+    assert any("lies in 10.60.0.0/24" in text for text in told)
+    assert before is not None
+    assert after is not None
+    assert (after.metadata.uid, after.spec.ips, book) == (before.metadata.uid, before.spec.ips, "")

@@ -10,14 +10,20 @@ import pytest
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
 from netmgr.api.bgp import NEIGHBORS, BGPNeighbor
 from netmgr.api.meta import Json, PartialObject
-from netmgr.api.spider import POOLS, SUBNETS, SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import POOLS, RESERVED, SUBNETS, SpiderIPPool, SpiderSubnet
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.errors import Invalid
 from netmgr.kube.paths import named
 from tests.integration.apiserver import ApiServer
 
-KINDS = {SUBNETS: "SpiderSubnet", POOLS: "SpiderIPPool", ALLOCATIONS: "IPAllocation", NEIGHBORS: "BGPNeighbor"}
+KINDS = {
+    SUBNETS: "SpiderSubnet",
+    POOLS: "SpiderIPPool",
+    RESERVED: "SpiderReservedIP",
+    ALLOCATIONS: "IPAllocation",
+    NEIGHBORS: "BGPNeighbor",
+}
 
 
 def manifest(path: str, name: str, spec: Json) -> Json:
@@ -215,3 +221,16 @@ BAD_NEIGHBORS = [
 @pytest.mark.parametrize(("spec", "words"), BAD_NEIGHBORS)
 def test_a_broken_neighbor_is_refused_with_words_that_help(api_server: ApiServer, spec: Json, words: str) -> None:
     assert words in asyncio.run(refusal(api_server, NEIGHBORS, "broken", spec))
+
+
+BAD_RESERVATIONS = [
+    ({"ips": ["10.0.0.1-10.0.0"]}, "10.0.0.1-10.0.0 is no address or range"),
+    ({"ips": ["10.0.0.1", "fd00::1"]}, "all addresses are of one family"),
+    ({"ips": ["10.0.0.1"], "ipVersion": 6}, "all addresses are of one family"),
+    ({"ips": []}, "should have at least 1 items"),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), BAD_RESERVATIONS, ids=str)
+def test_a_broken_reservation_is_refused_with_words_that_help(api_server: ApiServer, spec: Json, words: str) -> None:
+    assert words in asyncio.run(refusal(api_server, RESERVED, "broken", spec))
