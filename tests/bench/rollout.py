@@ -20,6 +20,8 @@ from tests.waiting import eventually
 from topology.lab import Lab
 
 ROUNDS = 9
+SETTLE_SECONDS = 2.0
+"""The kubelet removes ended containers in a loop of one second; a round that begins in it measures that."""
 
 
 def measure() -> dict[str, float]:
@@ -49,14 +51,22 @@ def compared(cluster: Cluster) -> dict[str, float]:
         created.append(after(cluster, name, 2, create=body))
         scaled.append(after(cluster, name, 3, patch={"spec": {"replicas": 3}}))
         cluster.kubectl("delete", "deploy", name, "--wait")
-        eventually(lambda app=name: cluster.items("pods", selector=f"app={app}"), lambda pods: pods == [])  # type: ignore[misc] # bound
+        settle(cluster)
     created, scaled = created[1:], scaled[1:]  # the first round warms caches
+    print("created:", *(f"{one:.0f}" for one in created), "scaled:", *(f"{one:.0f}" for one in scaled))
     return {
         "Deployment created to both ADDs answered: median": statistics.median(created),
         "Deployment created to both ADDs answered: worst": max(created),
         "scaled up to the ADD answered: median": statistics.median(scaled),
         "scaled up to the ADD answered: worst": max(scaled),
     }
+
+
+def settle(cluster: Cluster) -> None:
+    """Wait until what the last round left is gone: addresses, pools, containers."""
+    eventually(lambda: cluster.items("ipa"), lambda left: left == [])
+    eventually(lambda: cluster.items("sp"), lambda left: left == [])
+    time.sleep(SETTLE_SECONDS)
 
 
 def after(cluster: Cluster, name: str, count: int, *, create: Json | None = None, patch: Json | None = None) -> float:
