@@ -40,6 +40,8 @@ METHODS = {
     "delete": "DELETE",
 }
 LINE_LIMIT = 16 * 1024 * 1024
+GOODBYE_SECONDS = 0.05
+"""A TLS connection that is closed in the middle of an answer still exchanges a goodbye, which aiohttp does not wait for (3.14)."""
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -100,6 +102,7 @@ class Api:
         self._agent = user_agent
         self._timeout = timeout
         self._open: aiohttp.ClientSession | None = None
+        self._cut_off = False
 
     async def __aenter__(self) -> Api:
         connector = aiohttp.TCPConnector(
@@ -113,6 +116,8 @@ class Api:
         if self._open is not None:
             await self._open.close()
             self._open = None
+        if self._cut_off:
+            await asyncio.sleep(GOODBYE_SECONDS)
 
     async def get(self, path: str, type_: type[T], *, timeout: float | None = None) -> T:
         """One object; NotFound where there is none. `timeout` is in seconds, as everywhere here."""
@@ -184,6 +189,7 @@ class Api:
 
     async def watch(self, path: str, query: Mapping[str, str], *, silence: float) -> AsyncGenerator[bytes, None]:
         """Lines of a watch stream, complete ones only; Unavailable when it breaks or stays silent for `silence` s."""
+        self._cut_off = True
         call = Call("watch", path, query={"watch": "true", **query})
         limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence)
         try:
@@ -216,7 +222,11 @@ class Api:
         try:
             async with await self._answer(call, aiohttp.ClientTimeout(total=seconds)) as answer:
                 raw = await answer.read()
+        except asyncio.CancelledError:
+            self._cut_off = True
+            raise
         except TimeoutError as late:
+            self._cut_off = True
             raise RequestTimeout(str(call), Status(message=f"no answer within {seconds:g} s")) from late
         except (aiohttp.ClientError, OSError) as broken:
             raise Unavailable(str(call), Status(message=f"cannot reach {self.access.server}: {broken!r}")) from broken

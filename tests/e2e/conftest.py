@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster
+from tests.leftovers import left_of
 from tests.waiting import eventually
 from topology.lab import Lab
 
@@ -32,3 +33,4 @@ def cluster() -> Iterator[Cluster]:
     finally:
         if not was_up:
             lab.down()
+            assert left_of(lab) == []

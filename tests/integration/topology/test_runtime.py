@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leftovers import left_of
 from tests.waiting import eventually
 from topology import processes
 from topology.errors import NotUpError
@@ -97,12 +98,3 @@ def test_down_leaves_no_namespace_mount_process_or_file(lab: Lab) -> None:
     lab.down()
     assert left_of(lab) == []
     eventually(lambda: [pid for pid in pids if processes.started_at(pid)], lambda running: running == [], within=10)
-
-
-def left_of(lab: Lab) -> list[str]:
-    """What is still there of a lab."""
-    spaces = [str(path) for path in Path("/run/netns").glob(f"{lab.runtime.id}-*")]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{lab.runtime.id}-*")]
-    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if lab.runtime.id in line]
-    files = [str(path) for path in (lab.runtime.state, lab.folder) if path.exists()]
-    return [*spaces, *groups, *mounts, *files]
