@@ -204,8 +204,9 @@ class World:
                 self.queue.add(("subnet", name))
 
     def _poke_application(self, book_key: str) -> None:
-        _group, _version, kind, namespace, name = book_key.split("_", 4)
-        self.queue.add(("app", f"{kind}/{namespace}/{name}"))
+        parts = book_key.split("_", 4)  # an annotation: anybody who may write pools may have written it
+        if len(parts) == 5 and parts[2] in KINDS:
+            self.queue.add(("app", "/".join(parts[2:])))
 
     def _on_allocation(self, kind: EventKind, one: IPAllocation, old: IPAllocation | None) -> None:
         name, pool = one.metadata.name, one.spec.pool

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import Cluster, deployment, from_pool, from_subnet, pool
+from netmgr.api.allocation import ALLOCATIONS
+from netmgr.api.meta import PartialObject
+from netmgr.kube.client import Api
+from netmgr.kube.config import load
+from netmgr.kube.errors import Conflict
+from tests.e2e.cluster import Cluster, Object, deployment, from_pool, from_subnet, pool
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -30,24 +36,42 @@ def holders(cluster: Cluster) -> dict[str, str]:
     return {a["metadata"]["name"]: a["spec"]["pod"]["uid"] for a in allocations}
 
 
-def sandbox_process(cluster: Cluster, node: str, pod_uid: str) -> str:
-    """Process id, on the node, of the Pod's pause process."""
-    tasks = cluster.on(node, "ctr", "-n", "k8s.io", "containers", "ls", "-q").split()
-    for task in tasks:
-        info = json.loads(cluster.on(node, "ctr", "-n", "k8s.io", "containers", "info", task))
-        labels = info.get("Labels") or {}
+def sandbox_of(cluster: Cluster, node: str, pod_uid: str) -> str:
+    """Container id of the Pod's running sandbox."""
+    running = cluster.on(node, "ctr", "-n", "k8s.io", "tasks", "ls", "-q").split()
+    for container in running:
+        labels = json.loads(cluster.on(node, "ctr", "-n", "k8s.io", "containers", "info", container)).get("Labels") or {}
         if labels.get("io.kubernetes.pod.uid") == pod_uid and labels.get("io.cri-containerd.kind") == "sandbox":
-            rows = [line.split() for line in cluster.on(node, "ctr", "-n", "k8s.io", "tasks", "ls").splitlines()]
-            return next(row[1] for row in rows if row[0] == task)
+            return container
     raise AssertionError(f"no sandbox of Pod {pod_uid} on {node}")
 
 
-def test_a_killed_pause_process_keeps_the_address(cluster: Cluster, application: str) -> None:
+def process_of(cluster: Cluster, node: str, container: str) -> str:
+    """Process id, on the node, of a container's first process."""
+    rows = [line.split() for line in cluster.on(node, "ctr", "-n", "k8s.io", "tasks", "ls").splitlines()]
+    return next(row[1] for row in rows if row[0] == container)
+
+
+def delete_again(cluster: Cluster, node: str, container: str, pod: Object) -> None:
+    """CNI DEL of a sandbox, as a runtime repeats it long after the sandbox was replaced."""
+    meta = pod["metadata"]
+    names = f"K8S_POD_UID={meta['uid']};K8S_POD_NAMESPACE={meta['namespace']};K8S_POD_NAME={meta['name']}"
+    call = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": container, "CNI_IFNAME": "eth0", "CNI_NETNS": "", "CNI_PATH": "/opt/cni/bin"}
+    words = ["env", *(f"{key}={value}" for key, value in call.items()), f"CNI_ARGS=IgnoreUnknown=1;{names}", "/opt/cni/bin/netmgr"]
+    stdin = json.dumps({"cniVersion": "1.0.0", "name": "netmgr", "type": "netmgr", "socket": "/run/netmgr/cni.sock"})
+    done = cluster.lab.run(node, words, stdin=stdin)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_killed_pause_process_keeps_the_address_and_a_late_del_of_the_old_sandbox_changes_nothing(
+    cluster: Cluster, application: str
+) -> None:
     pod = cluster.running(application, 2, SPACE)[0]
     name, uid, address = pod["metadata"]["name"], pod["metadata"]["uid"], pod["status"]["podIP"]
     restarts = pod["status"]["containerStatuses"][0]["restartCount"]
     node = pod["spec"]["nodeName"]
-    cluster.on(node, "kill", "-9", sandbox_process(cluster, node, uid))
+    old = sandbox_of(cluster, node, uid)
+    cluster.on(node, "kill", "-9", process_of(cluster, node, old))
     eventually(
         lambda: cluster.get("pod", name, namespace=SPACE)["status"]["containerStatuses"][0],
         lambda status: bool(status["restartCount"] > restarts and status["ready"]),
@@ -55,8 +79,27 @@ def test_a_killed_pause_process_keeps_the_address(cluster: Cluster, application:
         what=f"{name} runs in a new sandbox",
     )
     assert cluster.get("pod", name, namespace=SPACE)["status"]["podIP"] == address
+    assert sandbox_of(cluster, node, uid) != old
+    delete_again(cluster, node, old, pod)
+    assert holders(cluster)[address] == uid
     eventually(lambda: cluster.tor_routes().get(address), lambda hops: hops is not None, what=f"route of {address}")
     assert address in cluster.fetch(address, "/whoami")
+
+
+def test_a_stale_leaders_delete_is_refused(cluster: Cluster, application: str) -> None:
+    """What a leader does that was overthrown between its read and its delete."""
+    address = next(iter(holders(cluster)))
+    path = f"{ALLOCATIONS}/{address}"
+
+    async def delete_what_has_changed() -> None:
+        async with Api(load(cluster.lab.kubeconfig)) as api:
+            read = (await api.get(path, PartialObject)).metadata
+            await api.merge_patch(path, {"metadata": {"labels": {"netmgr.test/changed": "1"}}}, PartialObject)
+            await api.delete(path, uid=read.uid, resource_version=read.resource_version)
+
+    with pytest.raises(Conflict):
+        asyncio.run(delete_what_has_changed())
+    assert address in holders(cluster)
 
 
 def test_a_force_deleted_pod_keeps_its_address_until_the_sandbox_ends(cluster: Cluster, application: str) -> None:
