@@ -17,8 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 kubeconfig_option = click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="KUBECONFIG",
-    help="How to reach the API server [$KUBECONFIG, else the Pod's service account].",
+    help="How to reach the API server [the Pod's service account, else $KUBECONFIG, else ~/.kube/config].",
 )
 output_option = click.option(
     "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
