@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 0.5
 
 
-@click.command()
+@click.command(short_help="Inside: do API, nodes and router agree?")
 @kubeconfig_option
 @click.option("--lab", default="", help="Take the kubeconfig of this lab, and look into its nodes and its router too.")
 @click.option("--router", default="tor", show_default=True, metavar="NODE", help="The lab's router.")

@@ -7,7 +7,7 @@ import click
 from netmgr.api.definitions import definitions_text
 
 
-@click.command("crds")
+@click.command(short_help="Print the CustomResourceDefinitions as YAML.")
 def command() -> None:
     """Print the CustomResourceDefinitions as YAML: `netmgr crds | kubectl apply --server-side -f -`."""
     click.echo(definitions_text(), nl=False)

@@ -23,7 +23,7 @@ def refusals_as_messages() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-@click.group()
+@click.group(short_help="Run clusters and routers in network namespaces.")
 def command() -> None:
     """Run labs: containerlab topology files (*.clab.yml) in plain Linux namespaces. Needs root, but no container engine.
 
@@ -31,7 +31,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="Start a lab and wait until its Kubernetes serves.")
 @click.argument("name")
 def up(name: str) -> None:
     """Start a lab and wait until its Kubernetes serves; a lab that is up stays as it is.
@@ -62,7 +62,7 @@ def down(name: str | None, everything: bool) -> None:
             lab.down(timed(lab.name, lambda line: click.echo(line, err=True)))
 
 
-@command.command()
+@command.command(short_help="Print the nodes as JSON.")
 @click.argument("name")
 def inspect(name: str) -> None:
     """Print the nodes as JSON, in containerlab's words; exit code 1 if the lab is not up."""
@@ -75,7 +75,7 @@ def inspect(name: str) -> None:
         click.echo(json.dumps(lab.inspect(), indent=2))
 
 
-@command.command(name="exec", context_settings={"ignore_unknown_options": True})
+@command.command(name="exec", short_help="Run a command in a node.", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("node")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = ("ADDRESS", "POD", "NODE", "TCP", "HTTP", "SOURCE", "VERDICT")
 
 
-@click.command()
+@click.command(short_help="From outside: does every address answer?")
 @kubeconfig_option
 @click.option("--pool", default="", help="Addresses of this SpiderIPPool.")
 @click.option("--app", "application", default="", metavar="KIND/NAME", help="Addresses of this application: deployment/nginx.")

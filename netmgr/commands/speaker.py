@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Keep FRR on this node at what the API says.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path, exists=True), help="How to reach the API server.")
 @click.option("--node-name", required=True, help="This node's name; NodeBGPState has the same.")
 @click.option(

@@ -15,7 +15,7 @@ from netmgr.commands.options import api_errors_as_messages, kubeconfig_option, o
 IN_USE = 3
 
 
-@click.command(short_help="Remove netmgr; refuses while addresses are in use.")
+@click.command(short_help="Remove netmgr, unless addresses are in use.")
 @kubeconfig_option
 @settings_options
 @TIMEOUT
