@@ -171,6 +171,10 @@ class World:
         self.queue.add(("subnet", subnet.metadata.name))
         for book_key in self.problems:  # what a subnet lacked for an application, another may have given back
             self._poke_application(book_key)
+        if old is None:  # a leader may have ended between a pool's deletion and its entry's
+            for name, (_, owner) in codec.book_of(subnet).items():
+                if name not in self.pools.store:
+                    self._poke_application(owner)
         if old is None or old.spec != subnet.spec or _kind is EventKind.DELETED:
             self._verdicts = None
             for pool in self.pools.store:

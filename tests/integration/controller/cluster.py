@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -102,6 +103,12 @@ class Cluster:
     def book(self, subnet: str) -> str:
         """Which pools have ranges of a subnet, as its status says."""
         return self.read_subnet(subnet).status.controlled_ip_pools or ""
+
+    def write_book(self, subnet: str, entries: Json) -> None:
+        """Which pools have ranges of a subnet, as an earlier leader left it."""
+        body = {"status": {"controlledIPPools": json.dumps(entries)}}
+        path = paths.named(spider.SUBNETS, subnet, "status")
+        self.call(lambda api: api.merge_patch(path, body, PartialObject))
 
     def deployment(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
         """A Deployment and its ReplicaSet, as the Deployment controller would make it; UID of the ReplicaSet."""

@@ -44,6 +44,15 @@ def test_a_second_address_of_a_write_that_nobody_waited_for_is_freed(cluster: Cl
         assert set(cluster.held(1)) == {name}
 
 
+def test_an_entry_whose_pool_is_gone_is_closed_by_the_next_leader(cluster: Cluster) -> None:
+    """A leader that is killed between the deletion of a pool and the write of the book leaves the range booked."""
+    cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
+    left = {"auto-gone-v4-eth0-0123456789ab": {"ips": ["10.60.1.0-10.60.1.3"], "application": "apps_v1_Deployment_default_gone"}}
+    cluster.write_book("s", left)
+    with cluster.controller():
+        eventually(lambda: cluster.book("s"), lambda text: "gone" not in text, within=20, what="the entry is closed")
+
+
 def test_a_stale_leaders_delete_is_refused(cluster: Cluster) -> None:
     with cluster.controller():
         cluster.subnet("s", "10.60.0.0/16", "10.60.1.0-10.60.2.255")
