@@ -29,7 +29,6 @@ from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind
 
 log = logging.getLogger(__name__)
-CONDITION = "netmgr.io/AddressesAllocated"
 LOOK_AGAIN = 5.0
 """Seconds between looks at the spool and at releases that wait for a route to go."""
 

@@ -66,4 +66,6 @@ def read(kubeconfig: Path | None, lab: str, router: str) -> View:
         return asyncio.run(read_api(kubeconfig))
     with refusals_as_messages():
         opened = Lab.open(lab)
+        if not opened.is_up():
+            raise click.ClickException(f"lab {lab} is not up; start it with `netmgr lab up {lab}`")
         return read_lab(opened, router, asyncio.run(read_api(opened.kubeconfig)))

@@ -140,7 +140,8 @@ class Applications:
             return False
         verdict = self.world.verdicts()[0].get(name)
         if verdict is None or not verdict.accepted:
-            self._tell(wanted.application, "SubnetNotAccepted", verdict.message if verdict else "is not accepted yet")
+            words = f"SpiderSubnet {name} is not accepted yet; look at its conditions if this lasts"
+            self._tell(wanted.application, "SubnetNotAccepted", verdict.message if verdict else words)
             return False
         if codec.family_of(known.spec.subnet) is not wanted.family:
             words = f"SpiderSubnet {name} is not {wanted.family.word}; name it under its own family"

@@ -29,6 +29,8 @@ def top_owner(pod: Pod, workloads: Mapping[str, Mapping[str, Workload]]) -> Appl
     if reference is None:
         return None
     kind = KINDS.get(reference.kind)
+    if "_" in reference.api_version + reference.kind:  # no real one has it, and it would pass for another in a subnet's book
+        return unproved(reference.kind, reference.name, reference.uid)
     if kind is None or kind.group_version != reference.api_version:
         return Application(
             group_version=reference.api_version,

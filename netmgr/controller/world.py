@@ -46,6 +46,7 @@ class World:
         self.ledgers: dict[str, PoolLedger] = {}
         self.claimed: dict[str, set[tuple[str, AddressFamily]]] = {}
         self._agents: dict[str, tuple[str, float]] = {}
+        self._addresses: dict[str, RangeSet] = {}
         self._verdicts: tuple[dict[str, Acceptance], dict[str, Acceptance]] | None = None
         lease_path = paths.in_namespace(paths.LEASES, namespace)
         bound = "spec.nodeName!="
@@ -89,12 +90,19 @@ class World:
             self._verdicts = subnets, accept_pools((codec.declared(p) for p in self.pools.store.values()), subnets)
         return self._verdicts
 
+    def _forget_verdicts(self) -> None:
+        """What was declared has changed."""
+        self._verdicts = None
+        self._addresses.clear()
+
     def ledger(self, pool: str) -> PoolLedger | None:
         """Free addresses of an accepted pool, without those that are reserved."""
         verdict = self.verdicts()[1].get(pool)
         if verdict is None or verdict.ranges is None:
             return None
-        addresses = self.unreserved(verdict.ranges)
+        addresses = self._addresses.get(pool)
+        if addresses is None:  # asked for each pool at each claim
+            addresses = self._addresses[pool] = self.unreserved(verdict.ranges)
         ledger = self.ledgers.get(pool)
         if ledger is None:
             ledger = self.ledgers[pool] = PoolLedger(addresses)
@@ -176,7 +184,7 @@ class World:
                 if name not in self.pools.store:
                     self._poke_application(owner)
         if old is None or old.spec != subnet.spec or _kind is EventKind.DELETED:
-            self._verdicts = None
+            self._forget_verdicts()
             for pool in self.pools.store:
                 self.queue.add(("pool", pool))
             for kind, workloads in self.live_workloads.items():
@@ -185,8 +193,10 @@ class World:
             self.wake_waiting()
 
     def _on_reservation(self, *_: object) -> None:
-        """More addresses or fewer: waiting Pods look again; who holds one keeps it."""
-        for book_key in self.problems:
+        """More addresses or fewer: pools make up for it, waiting Pods look again; who holds an address keeps it."""
+        self._forget_verdicts()
+        owners = {(pool.metadata.annotations or {}).get(codec.APPLICATION, "") for pool in self.pools.store.values()}
+        for book_key in owners | self.problems.keys():
             self._poke_application(book_key)
         self.wake_waiting()
 
@@ -196,7 +206,7 @@ class World:
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
         if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
-            self._verdicts = None
+            self._forget_verdicts()
             self._poke_subnet_of(pool)
             self.wake_waiting()
             if owner := (pool.metadata.annotations or {}).get(codec.APPLICATION):

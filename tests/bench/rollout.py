@@ -15,7 +15,7 @@ from netmgr.api.workload import Pod
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
-from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster, deployment, from_subnet
+from tests.e2e.cluster import Cluster, deployment, from_subnet, installed
 from tests.waiting import eventually
 from topology.lab import Lab
 
@@ -30,12 +30,7 @@ def measure() -> dict[str, float]:
     was_up = lab.is_up()
     lab.up(print)
     try:
-        cluster = Cluster(lab)
-        done = cluster.netmgr("install", "--kubeconfig", str(lab.kubeconfig))
-        assert done.returncode == 0, f"{NETMGR} install: {done.stdout}{done.stderr}"
-        cluster.apply(EXAMPLES / "01-neighbor.yaml")
-        cluster.apply(EXAMPLES / "02-subnet.yaml")
-        return compared(cluster)
+        return compared(installed(lab))
     finally:
         if not was_up:
             lab.down()

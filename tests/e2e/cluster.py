@@ -124,6 +124,16 @@ class Cluster:
         return self.on(node, "curl", "-s", "-S", "-m", "5", f"http://{host}{path}")
 
 
+def installed(lab: Lab) -> Cluster:
+    """The running lab with netmgr installed, its router as neighbor and the walk-through's subnet."""
+    ready = Cluster(lab)
+    done = ready.netmgr("install", "--kubeconfig", str(lab.kubeconfig))
+    assert done.returncode == 0, f"netmgr install: {done.stdout}{done.stderr}"
+    ready.apply(EXAMPLES / "01-neighbor.yaml")
+    ready.apply(EXAMPLES / "02-subnet.yaml")
+    return ready
+
+
 def next_hops(route: Object) -> list[str]:
     """All next hops of one `ip -j route` entry."""
     if "nexthops" in route:
@@ -154,31 +164,23 @@ def deployment(name: str, replicas: int, annotations: dict[str, str], **pod_spec
 
 def subnet(name: str, prefix: str, *ranges: str) -> str:
     """A SpiderSubnet as text."""
-    return json.dumps(
-        {
-            "apiVersion": "spiderpool.spidernet.io/v2beta1",
-            "kind": "SpiderSubnet",
-            "metadata": {"name": name},
-            "spec": {"subnet": prefix, "ips": list(ranges)},
-        }
-    )
+    return addresses_of("SpiderSubnet", name, prefix, ranges)
+
+
+def pool(name: str, prefix: str, *ranges: str) -> str:
+    """A SpiderIPPool as text."""
+    return addresses_of("SpiderIPPool", name, prefix, ranges)
+
+
+def addresses_of(kind: str, name: str, prefix: str, ranges: tuple[str, ...]) -> str:
+    """A subnet or a pool: both declare ranges of a prefix."""
+    spec = {"subnet": prefix, "ips": list(ranges)}
+    return json.dumps({"apiVersion": "spiderpool.spidernet.io/v2beta1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 
 
 def from_subnet(name: str, number: str = "+1") -> dict[str, str]:
     """Annotations that ask for an auto pool of a subnet."""
     return {"ipam.spidernet.io/subnet": json.dumps({"ipv4": [name]}), "ipam.spidernet.io/ippool-ip-number": number}
-
-
-def pool(name: str, prefix: str, *ranges: str) -> str:
-    """A SpiderIPPool as text."""
-    return json.dumps(
-        {
-            "apiVersion": "spiderpool.spidernet.io/v2beta1",
-            "kind": "SpiderIPPool",
-            "metadata": {"name": name},
-            "spec": {"subnet": prefix, "ips": list(ranges)},
-        }
-    )
 
 
 def from_pool(name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import EXAMPLES, NETMGR, Cluster
+from tests.e2e.cluster import Cluster, installed
 from tests.leftovers import left_of
 from tests.waiting import eventually
 from topology.lab import Lab
@@ -19,11 +19,7 @@ def cluster() -> Iterator[Cluster]:
     was_up = lab.is_up()
     lab.up()
     try:
-        ready = Cluster(lab)
-        done = ready.netmgr("install", "--kubeconfig", str(lab.kubeconfig))
-        assert done.returncode == 0, f"{NETMGR} install: {done.stdout}{done.stderr}"
-        ready.apply(EXAMPLES / "01-neighbor.yaml")
-        ready.apply(EXAMPLES / "02-subnet.yaml")
+        ready = installed(lab)
         eventually(
             lambda: ready.kubectl("get", "nodes", "--no-headers"),
             lambda text: text.count(" Ready ") == 2,

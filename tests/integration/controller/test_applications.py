@@ -67,7 +67,7 @@ def test_a_reserved_address_is_given_to_nobody_and_the_pool_makes_up_for_it(clus
         pool = cluster.auto_pool("app")
         assert pool is not None
         cluster.reserve("later", (pool.spec.ips or [""])[0].partition("-")[0])
-        cluster.scale("app", 4)  # the application is looked at again
+        eventually(lambda: cluster.pool_counts("app"), lambda counts: counts == (0, 4), what="one address more")
         cluster.pods("app", wants, owner, 1, 2, 3)
         held = set(cluster.held(3))
         later = cluster.reserved("later")

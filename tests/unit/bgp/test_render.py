@@ -48,7 +48,9 @@ CASES = {
         neighbor("172.30.0.1"),
         replace(neighbor("172.30.0.2"), only=(RangeSet.parse(V4, ("10.244.100.0-10.244.100.4",)),)),
         replace(neighbor("172.30.0.3"), only=()),
+        replace(neighbor("fd00:30::1", V6), only=(RangeSet.parse(V6, ("fd00:44::1",)),)),
         v4=("10.244.100.0-10.244.100.9",),
+        v6=("fd00:44::1-fd00:44::6",),
     ),
 }
 

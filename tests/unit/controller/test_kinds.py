@@ -74,6 +74,8 @@ def test_the_chain_is_followed_to_its_top(owner: OwnerReference, top: str) -> No
         owned_by("Deployment", "web"),
         owned_by("CronJob", "nightly", group=BATCH),
         owned_by("StatefulSet", "db", uid="another"),
+        owned_by("Deployment", "web", group="apps_v1"),
+        owned_by("v1_Deployment", "web", group="apps"),
     ],
 )
 def test_a_reference_that_the_live_objects_do_not_bear_out_proves_nothing(owner: OwnerReference) -> None:

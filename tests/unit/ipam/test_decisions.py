@@ -79,6 +79,13 @@ def test_nothing_is_freed_without_two_proofs(pod: PodState, report: Report, reta
     assert decide(pod, report, retained=retained).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("report", "verdict"), [(Report.NONE, Verdict.ASK), (Report.ASKED, Verdict.KEEP), (Report.DETACHED, Verdict.FREE)]
+)
+def test_a_living_pods_second_address_is_freed_once_the_agent_says_it_is_not_attached(report: Report, verdict: Verdict) -> None:
+    assert decide(PodState.LIVES, report, retained=False, surplus=True).verdict is verdict
+
+
 def test_a_pool_with_a_cooldown_cools_first() -> None:
     assert decide(GONE, Report.DETACHED, retained=False, cooldown=True).verdict is Verdict.COOL
 
