@@ -13,6 +13,7 @@ from cni import kernel
 from cni.attachments import Attachment, AttachmentStore
 from cni.config import AttachmentKey, Call
 from cni.errors import BadRequest, KernelRefused, NotReady, StateLost, TryLater
+from cni.lookup import RouteLookup
 from cni.result import Link, ipam_result, main_result
 from ipam.prefix import Address, parse_address
 from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached
@@ -44,7 +45,7 @@ class Answering:
         allocations: NodeAllocations,
         store: AttachmentStore,
         reports: Reports,
-        routes: kernel.RouteLookup,
+        routes: RouteLookup,
         *,
         deadline: float,
         facts: PodFacts,

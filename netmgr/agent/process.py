@@ -13,7 +13,7 @@ from typing import Any
 
 from cni import conflist
 from cni.attachments import AttachmentStore, boot_id
-from cni.kernel import RouteLookup
+from cni.lookup import RouteLookup
 from cni.server import serve
 from cni.spool import spool_of, taken
 from netmgr.agent.allocations import NodeAllocations

@@ -17,6 +17,7 @@ import msgspec
 
 from cni import kernel
 from cni.attachments import Attachment, AttachmentStore
+from cni.lookup import RouteLookup
 from ipam.prefix import parse_address
 from netmgr.agent.allocations import grant_of, sandbox_of
 from netmgr.agent.answering import Answering
@@ -36,7 +37,7 @@ class Reconciling:
         store: AttachmentStore,
         reports: Reports,
         answering: Answering,
-        routes: kernel.RouteLookup,
+        routes: RouteLookup,
     ) -> None:
         self._known, self._store, self._reports, self._answering, self._routes = known, store, reports, answering, routes
 
