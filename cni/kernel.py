@@ -1,6 +1,7 @@
 """I/O: netlink. Host routes of Pod addresses, and the routed veth of the main plugin `netmgr`.
 
-pyroute2's plain IPRoute blocks: call it in `asyncio.to_thread` (0.9 cannot share uvloop's loop). Namespaces are entered with setns(2), which concerns the calling thread only.
+pyroute2's plain IPRoute blocks: call it in `asyncio.to_thread` (0.9 cannot share uvloop's loop). Namespaces are entered with
+setns(2), which concerns the calling thread only.
 """
 
 from __future__ import annotations
