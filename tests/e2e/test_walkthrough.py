@@ -97,7 +97,9 @@ def test_a_pool_chosen_by_hand_holds_two_of_eleven(cluster: Cluster, nginx: str)
 def test_pods_of_different_pools_reach_each_other(cluster: Cluster, nginx: str) -> None:
     source = cluster.running("app=nginx", 3)[0]
     ours = source["status"]["podIP"]
-    for target in cluster.addresses("app=nginx-m"):
+    targets = cluster.addresses("app=nginx-m")
+    eventually(cluster.tor_routes, lambda routes: {ours, *targets} <= routes.keys(), within=20, what=f"routes of {targets}")
+    for target in targets:
         answer = cluster.kubectl(
             "exec",
             source["metadata"]["name"],
