@@ -72,6 +72,8 @@ def test_pods_deleted_come_back_in_the_same_pool(cluster: Cluster, nginx: str) -
 
 def test_the_client_reaches_every_pod_and_keeps_its_own_address(cluster: Cluster, nginx: str) -> None:
     pods = cluster.running("app=nginx", 2)
+    addresses = {pod["status"]["podIP"] for pod in pods}
+    eventually(cluster.tor_routes, lambda routes: addresses <= routes.keys(), within=20, what=f"routes of {addresses}")
     answers = {p["status"]["podIP"]: cluster.fetch(p["status"]["podIP"], "/whoami").split() for p in pods}
     assert answers == {address: [CLIENT, address] for address in answers}
     logs = [cluster.kubectl("logs", p["metadata"]["name"]) for p in pods]
