@@ -8,14 +8,19 @@
 | being deleted | none | | keep: the sandbox is still there, its DEL will come |
 | gone or finished | none | | ask the agent (phase Releasing) |
 | gone or finished | asked, no answer | | keep |
+| gone or finished | none or asked, but the node is fenced | no, yes | as if the agent had reported |
 | gone, finished or being deleted | detached, of this holder | no | free, or cool first |
 | gone, finished or being deleted | detached, of this holder | yes | keep for the claimant's next Pod |
+| any but alive | cooling | | keep until the cooldown ends, then free |
 | any | of another holder | | the report is void |
+
+A node is fenced when nothing of the holder can still run there: see `fence`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 
 
@@ -34,6 +39,7 @@ class Report(Enum):
     NONE = "no report"
     ASKED = "the agent was asked"
     DETACHED = "detached"
+    COOLING = "cooling"
     COOLED = "cooled down"
 
 
@@ -55,15 +61,47 @@ class Decision:
     why: str
 
 
-def report_of(*, phase: str, reported_pod: str, holder: str) -> Report:
-    """Read an allocation's status; a report about another holder is void."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """A live read of the Node that an address is held on. `exists` is False where there is no such Node any more."""
+
+    exists: bool = True
+    ready: bool = True
+    out_of_service: bool = False
+    boot_id: str = ""
+
+
+def fence(node: NodeFacts, *, held_in_boot: str, asked: datetime | None, grace: timedelta | None, now: datetime) -> str:
+    """Why nothing of a holder can still run on a node whose agent is silent; empty where that is not proved.
+
+    A Node that is NotReady or gone proves nothing by itself: its containers may run on behind a broken link. `grace`, which
+    counts from the moment the agent was `asked`, is the administrator's word that they do not run longer than that.
+    """
+    if node.out_of_service:
+        return "its node is declared out of service"
+    if held_in_boot and node.boot_id and node.boot_id != held_in_boot:
+        return "its node has been started anew since"
+    lost = not (node.exists and node.ready)
+    if lost and grace is not None and asked is not None and now - asked >= grace:
+        return f"its node is lost and the pool's grace of {grace.total_seconds():.0f} s is over"
+    return ""
+
+
+def report_of(*, phase: str, reported_pod: str, holder: str, cooled: bool = False) -> Report:
+    """Read an allocation's status; a report about another holder is void. `cooled`: `coolingUntil` has passed."""
     if reported_pod != holder:
         return Report.NONE
-    return {"Releasing": Report.ASKED, "Detached": Report.DETACHED, "Cooling": Report.COOLED}.get(phase, Report.NONE)
+    cooling = Report.COOLED if cooled else Report.COOLING
+    return {"Releasing": Report.ASKED, "Detached": Report.DETACHED, "Cooling": cooling}.get(phase, Report.NONE)
 
 
-def decide(pod: PodState, report: Report, *, retained: bool, cooldown: bool = False, surplus: bool = False) -> Decision:
-    """The table above, row by row. A surplus comes from a write whose outcome nobody learned (a leader killed in the middle)."""
+def decide(
+    pod: PodState, report: Report, *, retained: bool, cooldown: bool = False, surplus: bool = False, fenced: str = ""
+) -> Decision:
+    """The table above, row by row. A surplus comes from a write whose outcome nobody learned (a leader killed in the middle).
+
+    `fenced` is what `fence` says about the holder's node.
+    """
     if pod is PodState.LIVES and surplus:
         return {
             Report.NONE: Decision(Verdict.ASK, "the Pod has an older address for this interface and family"),
@@ -73,11 +111,14 @@ def decide(pod: PodState, report: Report, *, retained: bool, cooldown: bool = Fa
         return Decision(Verdict.KEEP, "the Pod lives")
     if report is Report.COOLED:
         return Decision(Verdict.FREE, f"the Pod {pod.value} and the cooldown is over")
-    if report is Report.DETACHED:
+    if report is Report.COOLING:
+        return Decision(Verdict.KEEP, "the cooldown is not over")
+    fenced = fenced if pod is not PodState.TERMINATING else ""
+    if report is Report.DETACHED or fenced:
+        proof = fenced or "the agent reported its sandbox detached"
         if retained:
-            return Decision(Verdict.RETAIN, f"the Pod {pod.value}; its ordinal keeps the address")
-        verdict = Verdict.COOL if cooldown else Verdict.FREE
-        return Decision(verdict, f"the Pod {pod.value} and the agent reported its sandbox detached")
+            return Decision(Verdict.RETAIN, f"the Pod {pod.value} and {proof}; its ordinal keeps the address")
+        return Decision(Verdict.COOL if cooldown else Verdict.FREE, f"the Pod {pod.value} and {proof}")
     if pod is PodState.TERMINATING:
         return Decision(Verdict.KEEP, "the Pod is being deleted; its sandbox is not detached yet")
     if report is Report.ASKED:

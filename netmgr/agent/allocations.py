@@ -10,7 +10,7 @@ import asyncio
 import msgspec
 
 from cni.attachments import Grant, GrantedRoute
-from netmgr.api.allocation import DETACHED, RELEASING, IPAllocation
+from netmgr.api.allocation import COOLING, DETACHED, RELEASING, IPAllocation
 from netmgr.kube.store import EventKind
 
 Sandbox = tuple[str, str]
@@ -46,7 +46,7 @@ def is_given_up(allocation: IPAllocation) -> bool:
     if status.pod_uid != allocation.spec.pod.uid:
         return False
     confirmed = status.phase == DETACHED and not status.container_id and status.boot_id == allocation.spec.boot_id
-    return status.phase == RELEASING or confirmed
+    return status.phase in {RELEASING, COOLING} or confirmed
 
 
 def is_detached(allocation: IPAllocation) -> bool:

@@ -61,7 +61,8 @@ class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 class AllocationStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Phase: empty (bound), Releasing (controller asks), Detached (agent's report), Cooling (until `cooling_until`).
 
-    `pod_uid` and `container_id` name the holder the report is about; a report about another holder is void.
+    `pod_uid` and `container_id` name the holder the report is about; a report about another holder is void. Times are RFC 3339,
+    by the API server's clock.
     """
 
     phase: str = ""
@@ -69,6 +70,7 @@ class AllocationStatus(msgspec.Struct, frozen=True, rename="camel", omit_default
     container_id: str = msgspec.field(default="", name="containerID")
     boot_id: str = msgspec.field(default="", name="bootID")
     message: str = ""
+    releasing_since: str | None = None
     cooling_until: str | None = None
 
 

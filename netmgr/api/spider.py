@@ -20,7 +20,10 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """`ips` and `exclude_ips` are single addresses or inclusive ranges `a-b` inside `subnet`."""
+    """`ips` and `exclude_ips` are single addresses or inclusive ranges `a-b` inside `subnet`.
+
+    `cooldown_seconds` and `node_lost_grace_seconds` hold for pools that do not say otherwise.
+    """
 
     subnet: str
     ip_version: int | None = None
@@ -28,6 +31,8 @@ class SubnetSpec(msgspec.Struct, frozen=True, rename="camel"):
     exclude_ips: list[str] | None = msgspec.field(default=None, name="excludeIPs")
     gateway: str | None = None
     routes: list[Route] | None = None
+    cooldown_seconds: int | None = None
+    node_lost_grace_seconds: int | None = None
 
 
 class SubnetStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -66,6 +71,8 @@ class PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
     multus_name: list[str] | None = None
     default: bool = False
     disable: bool = False
+    cooldown_seconds: int | None = None
+    node_lost_grace_seconds: int | None = None
 
 
 class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):

@@ -117,14 +117,36 @@ class NodeAddress(msgspec.Struct, frozen=True):
     address: str = ""
 
 
-class NodeStatus(msgspec.Struct, frozen=True):
-    """Addresses of a Node."""
+class Taint(msgspec.Struct, frozen=True):
+    """One entry of a Node's `spec.taints`."""
+
+    key: str = ""
+    effect: str = ""
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """Taints of a Node."""
+
+    taints: list[Taint] | None = None
+
+
+class NodeInfo(msgspec.Struct, frozen=True):
+    """What the kubelet says about the machine; the boot id is the kernel's."""
+
+    boot_id: str = msgspec.field(default="", name="bootID")
+
+
+class NodeStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """Addresses, conditions and the machine of a Node."""
 
     addresses: list[NodeAddress] | None = None
+    conditions: list[Condition] | None = None
+    node_info: NodeInfo = NodeInfo()
 
 
 class Node(msgspec.Struct, frozen=True):
     """A core/v1 Node."""
 
     metadata: Meta
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()

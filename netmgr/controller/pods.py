@@ -175,7 +175,8 @@ class Pods:
     async def _rebind(self, pod: Pod, kept: IPAllocation, slot: Slot, boot_id: str) -> Refusal | None:
         """Hand an address to the ordinal's next Pod, once the old holder is proved detached."""
         status = kept.status
-        if not (status.phase == allocation.DETACHED and status.pod_uid == kept.spec.pod.uid):
+        free = {allocation.DETACHED, allocation.COOLING}
+        if not (status.phase in free and status.pod_uid == kept.spec.pod.uid):
             words = (
                 f"address {kept.spec.address} of this ordinal is still attached to Pod {kept.spec.pod.name} on node "
                 f"{kept.spec.node_name}; it follows when that node's agent reports it detached"

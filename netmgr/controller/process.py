@@ -46,7 +46,7 @@ class Controller:
         self.handlers = {
             "pod": Pods(self.world, self.events).claim,
             "app": Applications(self.world, self.events).fit,
-            "allocation": Allocations(self.world).settle,
+            "allocation": Allocations(self.world, self.events).settle,
             "agent": Strays(self.world).restore,
             "subnet": statuses.subnet,
             "pool": statuses.pool,

@@ -19,7 +19,7 @@ from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
-from netmgr.api.workload import Lease, Pod, Workload
+from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
 from netmgr.controller.kinds import KINDS, Kind
 from netmgr.kube import paths
@@ -56,7 +56,7 @@ class World:
         }
         self.live_workloads = {name: one.store for name, one in self.workloads.items()}
         self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject)
-        self.nodes = Reflector(api, paths.NODES, PartialObject)
+        self.nodes = Reflector(api, paths.NODES, Node, on_event=self._on_node)
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
         self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
         self.reservations = Reflector(api, spider.RESERVED, SpiderReservedIP, on_event=self._on_reservation)
@@ -262,6 +262,13 @@ class World:
             held.pop(old.metadata.name, None)
             if not held:
                 del self.by_pod[old.spec.pod.uid]
+
+    def _on_node(self, _kind: EventKind, node: Node, old: Node | None) -> None:
+        """A node that is declared out of service, or has been started anew, holds nothing of its old Pods any more."""
+        if old is None or (node.spec, node.status.node_info) != (old.spec, old.status.node_info):
+            for name, one in self.allocations.store.items():
+                if one.spec.node_name == node.metadata.name:
+                    self.queue.add(("allocation", name))
 
     def _on_lease(self, kind: EventKind, lease: Lease, old: Lease | None) -> None:
         key = key_of(lease.metadata)

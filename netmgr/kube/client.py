@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -103,6 +106,7 @@ class Api:
         self._timeout = timeout
         self._open: aiohttp.ClientSession | None = None
         self._cut_off = False
+        self._heard: tuple[str, float] | None = None
 
     async def __aenter__(self) -> Api:
         connector = aiohttp.TCPConnector(
@@ -118,6 +122,13 @@ class Api:
             self._open = None
         if self._cut_off:
             await asyncio.sleep(GOODBYE_SECONDS)
+
+    def server_time(self) -> datetime:
+        """The API server's clock (UTC, to the second), from its last answer; before the first one the wall clock."""
+        if self._heard is None:
+            return datetime.now(UTC)
+        text, heard = self._heard
+        return parsedate_to_datetime(text) + timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - heard)
 
     async def get(self, path: str, type_: type[T], *, timeout: float | None = None) -> T:
         """One object; NotFound where there is none. `timeout` is in seconds, as everywhere here."""
@@ -242,7 +253,7 @@ class Api:
         token = await asyncio.to_thread(self.access.token) if self.access.token_is_stale() else self.access.token()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return await self._open.request(
+        answer = await self._open.request(
             METHODS[call.verb],
             f"{self.access.server}{call.path}",
             params=call.query,
@@ -252,6 +263,9 @@ class Api:
             server_hostname=self.access.tls_server_name or None,
             allow_redirects=False,
         )
+        if "Date" in answer.headers:
+            self._heard = answer.headers["Date"], time.clock_gettime(time.CLOCK_BOOTTIME)
+        return answer
 
     @staticmethod
     def _status(code: int, raw: bytes) -> Status:
