@@ -17,7 +17,13 @@ import click
     help="Where Leases live [$POD_NAMESPACE, else kube-system].",
 )
 @click.option("--identity", default="", help="Name in the leader Lease; unique to this process [host, Pod and process id].")
-def command(kubeconfig: Path | None, namespace: str, identity: str) -> None:
+@click.option(
+    "--spider-endpoints/--no-spider-endpoints",
+    default=False,
+    show_default=True,
+    help="Show each Pod's addresses as a SpiderEndpoint too: one more write at a Pod's start and at its end.",
+)
+def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool) -> None:
     """Decide pools and addresses for the whole cluster.
 
     Several may run; one leads (Lease `netmgr-controller`), the others keep warm copies. Ends with 0 at SIGTERM, after its writes in
@@ -29,4 +35,4 @@ def command(kubeconfig: Path | None, namespace: str, identity: str) -> None:
     from netmgr.controller.process import run
 
     log.configure()
-    sys.exit(uvloop.run(run(kubeconfig, namespace, identity)))
+    sys.exit(uvloop.run(run(kubeconfig, namespace, identity, spider_endpoints=spider_endpoints)))

@@ -21,7 +21,7 @@ TIMEOUT = click.option("--timeout", type=float, default=180.0, show_default=True
 @click.option("--dry-run", is_flag=True, help="Let the API server check everything and change nothing.")
 @TIMEOUT
 @output_option
-def command(kubeconfig: Path | None, render: bool, dry_run: bool, timeout: float, output: str, **chosen: str | int) -> None:
+def command(kubeconfig: Path | None, render: bool, dry_run: bool, timeout: float, output: str, **chosen: str | int | bool) -> None:
     """Install netmgr, or bring an installation up to this version.
 
     Applies CRDs, accounts with least privilege, admission policies, the controller (Deployment), agents and speakers (DaemonSets),

@@ -34,6 +34,12 @@ def settings_options(command: F) -> F:
         click.option("--replicas", type=click.IntRange(1, 9), default=known.replicas, show_default=True, help="Controllers."),
         click.option("--frr-image", default=known.frr_image, show_default=True, help="Image of FRR."),
         click.option("--image", default=known.image, show_default=True, help="Image of controller, agent and speaker."),
+        click.option(
+            "--spider-endpoints/--no-spider-endpoints",
+            default=known.spider_endpoints,
+            show_default=True,
+            help="Also show each Pod's addresses as a SpiderEndpoint.",
+        ),
         click.option("--namespace", default=known.namespace, show_default=True, help="Where netmgr's Pods run."),
     ):
         command = option(command)

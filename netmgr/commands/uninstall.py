@@ -20,7 +20,7 @@ IN_USE = 3
 @settings_options
 @TIMEOUT
 @output_option
-def command(kubeconfig: Path | None, timeout: float, output: str, **chosen: str | int) -> None:
+def command(kubeconfig: Path | None, timeout: float, output: str, **chosen: str | int | bool) -> None:
     """Remove netmgr: its Pods, CRDs with all their objects, accounts, and on each node CNI files, routes and state.
 
     Objects that somebody else made stay (they lack the installer's label).

@@ -18,6 +18,7 @@ from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
 from netmgr.controller.allocations import Allocations
 from netmgr.controller.applications import Applications
+from netmgr.controller.endpoints import Endpoints, NoEndpoints
 from netmgr.controller.pods import Pods
 from netmgr.controller.statuses import Statuses
 from netmgr.controller.strays import Strays
@@ -37,12 +38,13 @@ LEASE = "netmgr-controller"
 class Controller:
     """Handlers by kind of key."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, namespace: str, *, spider_endpoints: bool = False) -> None:
         self.api = api
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
         self.world = World(api, namespace, self.queue)
         self.events = EventRecorder(api, "netmgr-controller")
         statuses = Statuses(self.world, self.events)
+        endpoints = Endpoints(self.world) if spider_endpoints else NoEndpoints(self.world)
         self.handlers = {
             "pod": Pods(self.world, self.events).claim,
             "app": Applications(self.world, self.events).fit,
@@ -50,6 +52,7 @@ class Controller:
             "agent": Strays(self.world).restore,
             "subnet": statuses.subnet,
             "pool": statuses.pool,
+            "endpoint": endpoints.project,
         }
 
     async def handle(self, key: Key) -> float | None:
@@ -99,11 +102,11 @@ def identity_of_process() -> str:
     return f"{socket.gethostname()}_{os.environ.get('POD_NAME', 'process')}_{os.getpid()}"
 
 
-async def run(kubeconfig: Path | None, namespace: str, identity: str) -> int:
+async def run(kubeconfig: Path | None, namespace: str, identity: str, *, spider_endpoints: bool = False) -> int:
     """Run until SIGTERM (0) or until the Lease is lost (1)."""
     loop = asyncio.get_running_loop()
     async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
-        controller = Controller(api, namespace)
+        controller = Controller(api, namespace, spider_endpoints=spider_endpoints)
         lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
         async with controller.world.running():
             log.info("synced pods=%s pools=%s", len(controller.world.pods.store), len(controller.world.pools.store))

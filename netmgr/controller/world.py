@@ -27,7 +27,7 @@ from netmgr.kube.client import Api
 from netmgr.kube.keyed_queue import KeyedQueue
 from netmgr.kube.leader import boottime
 from netmgr.kube.reflector import Reflector
-from netmgr.kube.store import EventKind, key_of
+from netmgr.kube.store import EventKind, OnEvent, key_of
 
 Key = tuple[str, str]
 AGENTS = "netmgr.io/component=agent"
@@ -41,6 +41,8 @@ class World:
         self.api, self.queue = api, queue
         self.waiting: set[str] = set()
         self.problems: dict[str, str] = {}
+        self.observers: list[OnEvent[IPAllocation]] = []
+        self.further: list[Reflector[Any]] = []
         self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
         self.by_pod: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
         self.ledgers: dict[str, PoolLedger] = {}
@@ -68,7 +70,7 @@ class World:
         """All of them; those that answer questions about Pods come before the Pods."""
         return (
             self.namespaces, self.nodes, self.leases, self.subnets, self.pools, self.reservations, self.allocations,
-            *self.workloads.values(), self.pods,
+            *self.workloads.values(), self.pods, *self.further,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -246,6 +248,8 @@ class World:
             if one.status.phase == allocation.DETACHED:
                 self.wake_waiting()
         self.queue.add(("pool", pool))
+        for tell in self.observers:
+            tell(kind, one, old)
 
     def _seen(self, one: IPAllocation) -> None:
         """The watch has shown what was created: the index speaks for it from now on."""

@@ -54,6 +54,7 @@ class Settings:
     frr_image: str = f"docker.io/netmgr/frr:{version('netmgr')}"
     replicas: int = 2
     api_server: str = ""
+    spider_endpoints: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -94,6 +95,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         image=settings.image,
         frr_image=settings.frr_image,
         replicas=settings.replicas,
+        spider_endpoints=settings.spider_endpoints,
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

@@ -50,11 +50,11 @@ class Cluster:
         return paths.in_namespace(collection, self.namespace)
 
     @contextmanager
-    def controller(self, identity: str = "one") -> Iterator[subprocess.Popen[bytes]]:
+    def controller(self, identity: str = "one", *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """A controller process; ended by SIGTERM unless the test ended it."""
         log = self.folder / f"controller-{identity}.log"
         argv = [str(Path(sys.executable).parent / "netmgr"), "controller", "--kubeconfig", str(self.server.kubeconfig)]
-        argv += ["--namespace", self.namespace, "--identity", identity]
+        argv += ["--namespace", self.namespace, "--identity", identity, *options]
         with log.open("ab") as out:
             process = subprocess.Popen(argv, stdout=out, stderr=out)
         try:
