@@ -106,7 +106,7 @@ def test_a_leader_that_shows_none_removes_those_that_are_netmgrs(cluster: Cluste
 def test_writes_for_the_life_of_six_pods(cluster: Cluster, options: tuple[str, ...], shown: int) -> None:
     """One create and one delete for each address; with SpiderEndpoints one create and one delete more for each Pod.
 
-    No garbage collector runs here: in a cluster it does the last one. The node's report (the second write at the end) is the test's.
+    No garbage collector runs here: in a cluster it does the last one. The node's report (second write at the end) is the test's.
     """
     pods = 6
     cluster.server.kubectl("delete", "pods", "--all", "--all-namespaces", "--force")  # of earlier tests
