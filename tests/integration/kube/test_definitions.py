@@ -82,6 +82,20 @@ BAD_SPECS = [
     ({"subnet": "10.244.0.0/16", "gateway": "10.245.0.1"}, "gateway 10.245.0.1 is no address inside 10.244.0.0/16"),
     ({"subnet": "10.244.0.0/16", "gateway": "10.244.0.1", "ips": ["10.244.0.1"]}, "gateway 10.244.0.1 is one of ips"),
     ({"subnet": "10.244.0.0/16", "routes": [{"dst": "fd00::/64", "gw": "10.244.0.1"}]}, "of the same family"),
+    ({"subnet": "10.244.0.0/16", "routes": [{"dst": "0.0.0.0/0", "gw": "10.244.0.1"}]}, "write gateway: 10.244.0.1 instead"),
+    ({"subnet": "fd00:10::/64", "routes": [{"dst": "::/0", "gw": "fd00:10::1"}]}, "write gateway: fd00:10::1 instead"),
+    ({"subnet": "10.244.0.0/16", "routes": [{"dst": "10.9.0.7/16", "gw": "10.244.0.1"}]}, "use 10.9.0.0/16"),
+    (
+        {"subnet": "10.244.0.0/16", "routes": [{"dst": "10.9.0.0/16", "gw": "10.245.0.1"}]},
+        "route 10.9.0.0/16 via 10.245.0.1: gw is outside 10.244.0.0/16",
+    ),
+    (
+        {
+            "subnet": "10.244.0.0/16",
+            "routes": [{"dst": "10.9.0.0/16", "gw": "10.244.0.1"}, {"dst": "10.9.0.0/16", "gw": "10.244.0.2"}],
+        },
+        "route 10.9.0.0/16 is written twice",
+    ),
     ({}, "spec.subnet: Required value"),
 ]
 
@@ -123,6 +137,31 @@ def test_a_thousand_ranges_fit_in_one_pool(api_server: ApiServer) -> None:
             return made
 
     assert len(asyncio.run(create()).spec.ips or ()) == 1000
+
+
+BAD_SELECTORS = [
+    ({"podAffinity": {}}, "leave podAffinity out to admit every Pod"),
+    ({"namespaceAffinity": {"matchLabels": {}}}, "leave namespaceAffinity out to admit every namespace"),
+    ({"nodeAffinity": {"matchExpressions": [{"key": "zone", "operator": "In"}]}}, "In zone: In and NotIn need values"),
+    ({"nodeAffinity": {"matchExpressions": [{"key": "zone", "operator": "Exists", "values": ["a"]}]}}, "have none"),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), BAD_SELECTORS, ids=str)
+def test_a_selector_that_says_nothing_or_cannot_match_is_refused(api_server: ApiServer, spec: Json, words: str) -> None:
+    assert words in asyncio.run(refusal(api_server, POOLS, "broken", {"subnet": "10.244.0.0/16"} | spec))
+
+
+def test_a_hundred_routes_fit_in_one_pool(api_server: ApiServer) -> None:
+    async def create() -> SpiderIPPool:
+        routes = [{"dst": f"fd00:{number:x}:ffff:ffff::/64", "gw": "fd00:ffff:10::1"} for number in range(1, 101)]
+        async with Api(load(api_server.kubeconfig)) as api:
+            body = manifest(POOLS, "wide-routes", {"subnet": "fd00:ffff:10::/64", "routes": routes})
+            made = await api.create(POOLS, body, SpiderIPPool)
+            await api.delete(named(POOLS, "wide-routes"))
+            return made
+
+    assert len(asyncio.run(create()).spec.routes or ()) == 100
 
 
 def test_columns_are_those_that_users_know(api_server: ApiServer) -> None:
