@@ -1,7 +1,6 @@
-"""I/O: netlink. Host routes of Pod addresses, and the routed veth of the main plugin `netmgr`.
+"""I/O: the kernel. Host routes of Pod addresses, and the routed veth of the main plugin `netmgr`.
 
-pyroute2's plain IPRoute blocks: call it in `asyncio.to_thread` (0.9 cannot share uvloop's loop). Namespaces are entered with
-setns(2), which concerns the calling thread only.
+All of it blocks: call it in `asyncio.to_thread`. Namespaces are entered with setns(2), which concerns the calling thread only.
 """
 
 from __future__ import annotations
@@ -18,13 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from cni import rtnetlink
 from cni.errors import KernelRefused
-from cni.lookup import SOCKET_FAMILY
-from cni.result import DEFAULTS, GATEWAYS, Link
-from ipam.prefix import Address, AddressFamily
+from cni.netlink import Netlink, NetlinkError
+from cni.result import GATEWAYS, Link
+from ipam.prefix import Address, AddressFamily, parse_address
 
 PROTOCOL = 80
 """Route protocol of the host routes that are ours: `ip route show proto 80`."""
@@ -34,7 +31,8 @@ FORWARDING = {
     AddressFamily.IPV6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
 }
 SIOCGIFHWADDR = 0x8927
-WITHOUT_LINK_LOCAL = {"IFLA_AF_SPEC": {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}}
+GATEWAY = {family: parse_address(text) for family, text in GATEWAYS.items()}
+IFADDRMSG = 8
 HOME = "the node's own"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,66 +45,54 @@ def link_name(container_id: str, ifname: str) -> str:
 def make_link(name: str, netns: str, ifname: str, mtu: int, addresses: Sequence[Address]) -> tuple[Link, Link]:
     """The veth between host and Pod with addresses and routes in the Pod, but no host route yet. Replaces what is there.
 
-    One netlink socket on each side, opened in its namespace; names and MACs are asked for by system call, since a look-up by
-    pyroute2 dumps all links (1 ms each).
+    One netlink socket on each side, opened in its namespace.
     """
     _forward({address.family for address in addresses})
     with _netlink(f"link {name}") as host, _namespace_file(netns) as pod_file:
         _delete_link(host, name)
         with _entered(netns) as where, _netlink(f"interface {ifname}") as pod:
             _delete_link(pod, ifname)
-            host.link("add", ifname=name, kind="veth", mtu=mtu, peer={"ifname": ifname, "mtu": mtu, "net_ns_fd": pod_file})
+            host.ask(rtnetlink.new_veth(name, mtu, ifname, pod_file))
             with where.outside():
                 host_mac = _dress_host(host, name, addresses)
             pod_mac = _dress(pod, ifname, host_mac, addresses)
     return Link(name=name, mac=host_mac), Link(name=ifname, mac=pod_mac, sandbox=netns)
 
 
-def _dress_host(host: IPRoute, name: str, addresses: Sequence[Address]) -> str:
+def _dress_host(host: Netlink, name: str, addresses: Sequence[Address]) -> str:
     """The host end, up; for IPv6 with the link-local gateway that Pods know. Its MAC."""
     index = _index(name)
-    host.link("set", index=index, **WITHOUT_LINK_LOCAL)  # before it is up: in one message the kernel does it after
-    host.link("set", index=index, state="up")
+    host.ask(rtnetlink.no_link_local(index))  # before it is up: in one message the kernel does it after
+    host.ask(rtnetlink.link_up(index))
     if any(address.family is AddressFamily.IPV6 for address in addresses):
-        host.addr("replace", index=index, address=GATEWAYS[AddressFamily.IPV6], prefixlen=64, flags=0x02)
+        host.ask(rtnetlink.address_on(index, GATEWAY[AddressFamily.IPV6], 64))
     return _mac(name)
 
 
-def _dress(pod: IPRoute, ifname: str, host_mac: str, addresses: Sequence[Address]) -> str:
+def _dress(pod: Netlink, ifname: str, host_mac: str, addresses: Sequence[Address]) -> str:
     """Addresses, permanent neighbour entries and default routes inside the Pod; the interface's MAC."""
     index = _index(ifname)
     if any(address.family is AddressFamily.IPV6 for address in addresses):
         _write_sysctl(Path(f"/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6"), "0")
-    pod.link("set", index=_index("lo"), state="up")
-    pod.link("set", index=index, **WITHOUT_LINK_LOCAL)  # before it is up: in one message the kernel does it after
-    pod.link("set", index=index, state="up")
+    pod.ask(rtnetlink.link_up(_index("lo")))
+    pod.ask(rtnetlink.no_link_local(index))  # before it is up: in one message the kernel does it after
+    pod.ask(rtnetlink.link_up(index))
     for address in addresses:
-        family = address.family
-        gateway, number = GATEWAYS[family], SOCKET_FAMILY[family]
-        flags = {"flags": 0x02} if family is AddressFamily.IPV6 else {}
-        pod.addr("replace", index=index, address=str(address), prefixlen=family.width, **flags)
-        pod.neigh("replace", family=number, dst=gateway, lladdr=host_mac, ifindex=index, state=0x80)
-        if family is AddressFamily.IPV4:
-            pod.route("replace", family=number, dst=f"{gateway}/32", oif=index, scope=253)
-        pod.route("replace", family=number, dst=DEFAULTS[family], gateway=gateway, oif=index)
+        gateway = GATEWAY[address.family]
+        pod.ask(rtnetlink.address_on(index, address, address.family.width))
+        pod.ask(rtnetlink.neighbour(index, gateway, host_mac))
+        if address.family is AddressFamily.IPV4:
+            pod.ask(rtnetlink.host_route(gateway, index))
+        pod.ask(rtnetlink.default_route(gateway, index))
     return _mac(ifname)
 
 
 def add_host_route(address: Address, link: str) -> None:
     """The host route, in place of one to another link: it is the announcement, so it comes last."""
     with _netlink(f"address {address}") as host:
-        family = address.family
-        scope = {"scope": 253} if family is AddressFamily.IPV4 else {}
-        if family is AddressFamily.IPV6:
+        if address.family is AddressFamily.IPV6:
             _delete_routes(host, address, "")
-        host.route(
-            "replace",
-            family=SOCKET_FAMILY[family],
-            dst=f"{address}/{family.width}",
-            oif=_index(link),
-            proto=PROTOCOL,
-            **scope,
-        )
+        host.ask(rtnetlink.host_route(address, _index(link), PROTOCOL))
 
 
 def remove_host_route(address: Address, link: str = "") -> None:
@@ -131,20 +117,28 @@ def namespace_with(address: Address, folder: Path = Path("/run/netns")) -> str |
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             with _entered(str(file)), _netlink(f"namespace {file}") as inside:
-                if any(inside.get_addr(family=SOCKET_FAMILY[address.family], address=str(address))):
+                if _has(inside, address):
                     return str(file)
         except (OSError, KernelRefused):
             continue
     return None
 
 
+def _has(inside: Netlink, address: Address) -> bool:
+    """Whether a link of the socket's namespace has the address."""
+    packed = address.value.to_bytes(address.family.width // 8, "big")
+    ours = {rtnetlink.IFA_LOCAL, rtnetlink.IFA_ADDRESS}
+    found = inside.dump(rtnetlink.addresses_of(address.family))
+    return any(kind in ours and value == packed for one in found for kind, value in rtnetlink.attributes(one, IFADDRMSG))
+
+
 @contextmanager
-def _netlink(subject: str) -> Iterator[IPRoute]:
+def _netlink(subject: str) -> Iterator[Netlink]:
     """A netlink socket in the thread's namespace; netlink's refusals become KernelRefused."""
     try:
-        with IPRoute() as route:
-            yield route
-    except NetlinkError as error:
+        with Netlink() as opened:
+            yield opened
+    except (NetlinkError, TimeoutError) as error:
         raise KernelRefused(f"{subject}: netlink refused ({error}); look at `ip link` and `ip route` on the node") from error
 
 
@@ -227,29 +221,29 @@ def _mac(name: str) -> str:
     return answer[18:24].hex(":")
 
 
-def _delete_link(route: IPRoute, name: str) -> None:
+def _delete_link(where: Netlink, name: str) -> None:
     """Take a link of the thread's namespace away; nothing where there is none."""
     try:
-        route.link("del", index=socket.if_nametoindex(name))
+        index = socket.if_nametoindex(name)
+    except OSError:
+        return
+    try:
+        where.ask(rtnetlink.no_link(index))
     except NetlinkError as error:
         if error.code != errno.ENODEV:
             raise
-    except OSError:
-        return
 
 
-def _delete_routes(route: IPRoute, address: Address, link: str) -> None:
-    given: dict[str, int] = {}
+def _delete_routes(where: Netlink, address: Address, link: str) -> None:
+    index = 0
     if link:
         try:
-            given = {"oif": socket.if_nametoindex(link)}
+            index = socket.if_nametoindex(link)
         except OSError:
             return
-    wildcard = {"proto": 0, "scope": 255}  # pyroute2's own defaults would match no IPv4 route of scope link
     while True:
         try:
-            family = address.family
-            route.route("del", family=SOCKET_FAMILY[family], dst=f"{address}/{family.width}", table=254, **wildcard, **given)
+            where.ask(rtnetlink.no_host_route(address, index))
         except NetlinkError as error:
             if error.code in {errno.ESRCH, errno.ENOENT}:
                 return

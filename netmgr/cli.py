@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module only when that command runs: `netmgr version` must not import pyroute2."""
+    """Imports a command's module only when that command runs: `netmgr version` must not import aiohttp."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all commands, in the order of the table."""
