@@ -15,6 +15,9 @@ RELEASING = "Releasing"
 DETACHED = "Detached"
 COOLING = "Cooling"
 
+IMPORTED = "netmgr.io/imported-from"
+"""Label of an allocation that was taken over: another product's plugin made the attachment, and no agent has a record of it."""
+
 
 class Claimant(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Who the address belongs to: the owning application, with the ordinal where it has one, or the Pod itself."""

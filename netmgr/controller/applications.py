@@ -7,10 +7,11 @@ shrinks before the range is given back.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipam.annotations import AddressRequest, Source, parse_request
-from ipam.application import Application, auto_pool_name
+from ipam.application import Application
 from ipam.carve import Carved, CarveShortage, SubnetBook, plan_carve
 from ipam.errors import AnnotationError
 from ipam.prefix import AddressFamily, RangeSet
@@ -31,6 +32,8 @@ from netmgr.kube.events import EventRecorder
 log = logging.getLogger(__name__)
 LONGEST_LABEL = 63
 RETRY_SECONDS = 1.0
+Naming = Callable[[Application, AddressFamily, str], str]
+"""What the pool of an application, family and interface is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Applications:
             return None
         again: float | None = None
         size = desired_size(request.number, pods_at_once(kind, workload), surge(kind, workload))
-        for wanted in wanted_pools(application, request, size):
+        for wanted in wanted_pools(application, request, size, self.world.auto_pool):
             pending = await self._fit_pool(wanted)
             again = RETRY_SECONDS if pending else again
         return again
@@ -236,13 +239,13 @@ def is_part_of_another(kind: str, workload: Workload) -> bool:
     return above is not None and above.kind == KINDS[kind].parent
 
 
-def wanted_pools(application: Application, request: AddressRequest, size: int) -> list[Wanted]:
+def wanted_pools(application: Application, request: AddressRequest, size: int, name: Naming) -> list[Wanted]:
     """The pools that a request asks for, one per interface and family."""
     return [
-        Wanted(auto_pool_name(application, family, one.interface), application, family, one.interface, names, size, request)
+        Wanted(name(application, family, one.interface), application, family, one.interface, subnets, size, request)
         for one in request.interfaces
         if one.source is Source.SUBNET
-        for family, names in one.names.items()
+        for family, subnets in one.names.items()
     ]
 
 

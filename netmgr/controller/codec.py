@@ -13,7 +13,7 @@ from ipam.prefix import AddressFamily, RangeSet
 from ipam.selection import PodView, PoolView, Requirement, Selector
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import LabelSelector, Meta
-from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
+from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod, Workload
 from netmgr.controller.kinds import KINDS
 
@@ -22,6 +22,13 @@ APPLICATION_UID = "netmgr.io/application-uid"
 RECLAIM = "netmgr.io/reclaim"
 MIRROR, CONFIG_HASH = "kubernetes.io/config.mirror", "kubernetes.io/config.hash"
 TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+def auto_place(pool: SpiderIPPool) -> tuple[str, AddressFamily, str] | None:
+    """Which application's pool it is, for which family and interface; None for a pool made by hand."""
+    uid = (pool.metadata.annotations or {}).get(APPLICATION_UID)
+    interface = (pool.metadata.labels or {}).get(LabelKeys.INTERFACE)
+    return (uid, family_of(pool.spec.subnet), interface) if uid and interface else None
 
 
 def family_of(text: str) -> AddressFamily:

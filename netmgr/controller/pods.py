@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ipam import selection
 from ipam.annotations import AddressRequest, InterfaceRequest, Source, parse_request
-from ipam.application import Application, auto_pool_name
+from ipam.application import Application
 from ipam.errors import AnnotationError
 from ipam.prefix import AddressFamily
 from netmgr.api import allocation
@@ -131,7 +131,7 @@ class Pods:
         if owner is None:
             words = "a Pod without a controller cannot have a pool of its own; use ipam.spidernet.io/ippool, or a Deployment"
             return Refusal("NoController", words)
-        pool = auto_pool_name(owner, family, one.interface)
+        pool = self.world.auto_pool(owner, family, one.interface)
         if pool in views:
             return [pool]
         problem = self.world.problems.get(owner.book_key)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ipam.acceptance import Acceptance, accept_pools, accept_subnets
+from ipam.application import Application, auto_pool_name
 from ipam.ledger import PoolLedger
 from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
@@ -41,6 +42,7 @@ class World:
         self.api, self.queue = api, queue
         self.waiting: set[str] = set()
         self.problems: dict[str, str] = {}
+        self.auto_pools: dict[tuple[str, AddressFamily, str], str] = {}
         self.observers: list[OnEvent[IPAllocation]] = []
         self.further: list[Reflector[Any]] = []
         self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
@@ -113,6 +115,11 @@ class World:
         elif ledger.addresses != addresses:
             ledger.resize(addresses)
         return ledger
+
+    def auto_pool(self, application: Application, family: AddressFamily, interface: str) -> str:
+        """Name of the application's pool: as it is called where there is one (Spiderpool names them otherwise), else as it will be."""
+        known = self.auto_pools.get((application.uid, family, interface))
+        return known or auto_pool_name(application, family, interface)
 
     def unreserved(self, ranges: RangeSet) -> RangeSet:
         """The addresses that Pods may have."""
@@ -205,6 +212,7 @@ class World:
     def _on_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
         name = pool.metadata.name
         self.queue.add(("pool", name))
+        self._name_auto_pool(kind, pool, old)
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
         if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
@@ -213,6 +221,15 @@ class World:
             self.wake_waiting()
             if owner := (pool.metadata.annotations or {}).get(codec.APPLICATION):
                 self._poke_application(owner)
+
+    def _name_auto_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
+        """Keep what an application's pool is called."""
+        before = codec.auto_place(old) if old is not None else None
+        if before is not None and self.auto_pools.get(before) == pool.metadata.name:
+            del self.auto_pools[before]
+        place = codec.auto_place(pool)
+        if place is not None and kind is not EventKind.DELETED:
+            self.auto_pools.setdefault(place, pool.metadata.name)
 
     def _poke_subnet_of(self, pool: SpiderIPPool) -> None:
         for name, subnet in self.subnets.store.items():
