@@ -48,12 +48,15 @@ lab-down: ## end the lab and leave nothing of it
 	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down $(LAB); fi
 bench: setup ## measure; prints a table and writes build/bench.json
 	@$(VENV)/python -m tests.bench
+bench-curves: setup ## measure how cost grows with claims, pools and watches; long; writes build/bench-curves.json
+	@$(VENV)/python -m tests.bench --curves
 crds: setup ## print the CustomResourceDefinitions
 	$(VENV)/netmgr crds
 nightly: setup ## the long tests
 	HYPOTHESIS_PROFILE=nightly $(VENV)/pytest tests
+	@$(MAKE) --no-print-directory bench-curves
 clean: ## end all labs and remove all that was built
 	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down --all; fi
 	rm -rf .venv build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench crds nightly clean
+.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench bench-curves crds nightly clean

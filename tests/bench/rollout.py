@@ -15,6 +15,7 @@ from netmgr.api.workload import Pod
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
+from tests.bench.figures import Figure
 from tests.e2e.cluster import Cluster, deployment, from_subnet, installed
 from tests.waiting import eventually
 from topology.lab import Lab
@@ -24,7 +25,7 @@ SETTLE_SECONDS = 2.0
 """The kubelet removes ended containers in a loop of one second; a round that begins in it measures that."""
 
 
-def measure() -> dict[str, float]:
+def measure() -> list[Figure]:
     """Medians and worst values in milliseconds; starts the lab if it is not up."""
     lab = Lab.open("single-tor")
     was_up = lab.is_up()
@@ -36,7 +37,7 @@ def measure() -> dict[str, float]:
             lab.down()
 
 
-def compared(cluster: Cluster) -> dict[str, float]:
+def compared(cluster: Cluster) -> list[Figure]:
     """Each round: a Deployment of two is created, then scaled to three, then deleted."""
     created: list[float] = []
     scaled: list[float] = []
@@ -48,13 +49,12 @@ def compared(cluster: Cluster) -> dict[str, float]:
         cluster.kubectl("delete", "deploy", name, "--wait")
         settle(cluster)
     created, scaled = created[1:], scaled[1:]  # the first round warms caches
-    print("created:", *(f"{one:.0f}" for one in created), "scaled:", *(f"{one:.0f}" for one in scaled))
-    return {
-        "Deployment created to both ADDs answered: median": statistics.median(created),
-        "Deployment created to both ADDs answered: worst": max(created),
-        "scaled up to the ADD answered: median": statistics.median(scaled),
-        "scaled up to the ADD answered: worst": max(scaled),
-    }
+    return [
+        Figure(what="Deployment created to both ADDs answered: median", value=statistics.median(created), unit="ms"),
+        Figure(what="the same: worst", value=max(created), unit="ms"),
+        Figure(what="scaled up to the ADD answered: median", value=statistics.median(scaled), unit="ms"),
+        Figure(what="the same: worst", value=max(scaled), unit="ms"),
+    ]
 
 
 def settle(cluster: Cluster) -> None:

@@ -59,10 +59,14 @@ class _Definition(msgspec.Struct, frozen=True):
 
 
 class ApiServer:
-    """One control plane in `folder`. `kubeconfig` is the administrator's; `kubeconfig_of` makes others."""
+    """One control plane in `folder`. `kubeconfig` is the administrator's; `kubeconfig_of` makes others.
 
-    def __init__(self, folder: Path) -> None:
+    Without `audit` no request is logged: for measurements, since the log costs the server a write for each one.
+    """
+
+    def __init__(self, folder: Path, *, audit: bool = True) -> None:
         self.folder = folder
+        self._audit = audit
         self.url = f"https://{HOST}:{free_port()}"
         self.kubeconfig = folder / "admin.kubeconfig"
         self._binary = kube_binary()
@@ -91,10 +95,15 @@ class ApiServer:
                   f"--tls-cert-file={files / 'server.crt'}", f"--tls-private-key-file={files / 'server.key'}",
                   "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={files / 'sa.pub'}",
                   f"--service-account-signing-key-file={files / 'sa.key'}", "--service-cluster-ip-range=10.96.0.0/16",
-                  f"--audit-policy-file={files / 'audit.yaml'}", f"--audit-log-path={files / 'audit.log'}",
-                  "--audit-log-mode=blocking", "--profiling=false", "--shutdown-delay-duration=0s",
-                  "--endpoint-reconciler-type=none", "--watch-cache=true")  # fmt: skip
+                  "--profiling=false", "--shutdown-delay-duration=0s", "--endpoint-reconciler-type=none", "--watch-cache=true",
+                  *self._audit_flags())  # fmt: skip
         asyncio.run(self._wait_ready(60.0))
+
+    def _audit_flags(self) -> list[str]:
+        if not self._audit:
+            return []
+        policy, log = self.folder / "audit.yaml", self.folder / "audit.log"
+        return [f"--audit-policy-file={policy}", f"--audit-log-path={log}", "--audit-log-mode=blocking"]
 
     def kill_server(self) -> None:
         """Kill -9 kube-apiserver; etcd and its data stay."""
@@ -110,9 +119,18 @@ class ApiServer:
         stem = self.folder / user.replace(":", "_")
         stem.with_suffix(".crt").write_bytes(certificate)
         stem.with_suffix(".key").write_bytes(key)
-        path = stem.with_suffix(".kubeconfig")
-        path.write_text(yaml.safe_dump(self._kubeconfig(stem.with_suffix(".crt"), stem.with_suffix(".key"))))
+        pair = {"client-certificate": str(stem.with_suffix(".crt")), "client-key": str(stem.with_suffix(".key"))}
+        return self.kubeconfig_with(user, pair)
+
+    def kubeconfig_with(self, name: str, credentials: Json) -> Path:
+        """A kubeconfig with the `user` entry given, such as `{"token": ...}`."""
+        path = self.folder / f"{name.replace(':', '_')}.kubeconfig"
+        path.write_text(yaml.safe_dump(self._kubeconfig(credentials)))
         return path
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of kube-apiserver and etcd."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     def kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the real kubectl as the administrator."""
@@ -150,14 +168,14 @@ class ApiServer:
             (self.folder / name).write_bytes(content)
         self.kubeconfig_of("admin", ("system:masters",))
 
-    def _kubeconfig(self, certificate: Path, key: Path) -> Json:
+    def _kubeconfig(self, credentials: Json) -> Json:
         return {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
             "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.folder / "ca.crt")}}],
-            "users": [{"name": "test", "user": {"client-certificate": str(certificate), "client-key": str(key)}}],
+            "users": [{"name": "test", "user": credentials}],
         }
 
     def _run(self, name: str, *flags: str) -> None:
