@@ -117,7 +117,7 @@ class World:
         return ledger
 
     def auto_pool(self, application: Application, family: AddressFamily, interface: str) -> str:
-        """Name of the application's pool: as it is called where there is one (Spiderpool names them otherwise), else as it will be."""
+        """Name of the application's pool: as it is called where there is one (Spiderpool has other schemes), else as it will be."""
         known = self.auto_pools.get((application.uid, family, interface))
         return known or auto_pool_name(application, family, interface)
 
