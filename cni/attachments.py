@@ -7,13 +7,13 @@ sandbox, empties tmpfs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from cni.config import AttachmentKey
+from cni.files import write_whole
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -98,11 +98,11 @@ class AttachmentStore:
         self.was_empty = not mark.exists() or mark.read_text().strip() != self.boot
         self.attached = {one.key: one for one in self._read("attached")}
         self.released = {one.key: one for one in self._read("released")}
-        self._write(mark, self.boot.encode())
+        write_whole(mark, self.boot.encode())
 
     def attach(self, one: Attachment) -> None:
         """Record an attachment: whole on disk before this returns."""
-        self._write(self._file("attached", one.key), msgspec.json.encode(one))
+        write_whole(self._file("attached", one.key), msgspec.json.encode(one))
         self.attached[one.key] = one
 
     def release(self, key: AttachmentKey) -> Attachment | None:
@@ -142,14 +142,3 @@ class AttachmentStore:
 
     def _file(self, kind: str, key: AttachmentKey) -> Path:
         return self.folder / kind / f"{key}.json"
-
-    @staticmethod
-    def _write(file: Path, content: bytes) -> None:
-        """Whole or absent: written aside, then renamed. tmpfs needs no fsync."""
-        aside = file.with_name(f".{file.name}")
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, content)
-        finally:
-            os.close(handle)
-        aside.rename(file)

@@ -65,7 +65,10 @@ class AttachmentKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One CNI call. `pod_uid` and the Pod's name are empty where the runtime is not a kubelet's."""
+    """One CNI call. `pod_uid` and the Pod's name are empty where the runtime is not a kubelet's.
+
+    `delegated` is there when the IPAM plugin that we named has done its part: what it printed at ADD, empty at DEL.
+    """
 
     command: str
     plugin: str
@@ -75,6 +78,7 @@ class Call:
     pod_namespace: str
     pod_name: str
     config: NetworkConfig
+    delegated: str | None = None
 
     @property
     def is_main(self) -> bool:
@@ -108,6 +112,7 @@ def parse_call(environment: dict[str, str], stdin: bytes) -> Call:
         pod_namespace=arguments.get("K8S_POD_NAMESPACE", ""),
         pod_name=arguments.get("K8S_POD_NAME", ""),
         config=config,
+        delegated=environment.get("NETMGR_DELEGATED"),
     )
 
 

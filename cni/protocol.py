@@ -1,14 +1,44 @@
 """Bytes between plugin and agent on the unix socket. Pure.
 
 Request: u32 LE length of the rest | `KEY=VALUE` NUL ... | NUL | stdin. Answer: one byte exit code | stdout | end of stream.
+
+| first byte of an answer | rest | what the plugin does |
+| --- | --- | --- |
+| 254 | type | becomes that IPAM plugin (`exec`), with the same environment and `ipam.type` replaced in stdin |
+| 253 | type | runs it so, then asks again with `NETMGR_DELEGATED` set to what an ADD printed, or to nothing |
+| 252 | type NUL container NUL interface NUL, repeated | runs DEL of each, asks again after each as above |
+| others | what is printed | ends with that exit code |
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from cni.config import AttachmentKey
 from cni.errors import BadRequest
 
 LENGTH = 4
 LONGEST = 1 << 20
+BECOME, REPORT, EACH = 254, 253, 252
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Another IPAM plugin answers. `reports`: the plugin tells us how it went."""
+
+    plugin: str
+    reports: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverEach:
+    """Attachments that other IPAM plugins are to end."""
+
+    attachments: tuple[tuple[str, AttachmentKey], ...]
+
+
+Answer = bytes | HandOver | HandOverEach
+"""What is printed, or who answers instead."""
 
 
 def missing(received: bytes | bytearray) -> bool:
@@ -42,3 +72,13 @@ def encode_request(environment: dict[str, str], stdin: bytes) -> bytes:
 def encode_answer(code: int, stdout: bytes) -> bytes:
     """What the plugin prints, behind its exit code."""
     return bytes((code,)) + stdout
+
+
+def encode(answer: Answer) -> bytes:
+    """A successful answer."""
+    if isinstance(answer, HandOver):
+        return bytes((REPORT if answer.reports else BECOME,)) + answer.plugin.encode()
+    if isinstance(answer, HandOverEach):
+        entries = (f"{plugin}\0{key.container_id}\0{key.ifname}\0" for plugin, key in answer.attachments)
+        return bytes((EACH,)) + "".join(entries).encode()
+    return encode_answer(0, answer)

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from cni.config import Call, parse_call
 from cni.errors import CniError
-from cni.protocol import encode_answer, missing, parse_request
+from cni.protocol import Answer, encode, encode_answer, missing, parse_request
 from cni.result import error_result
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ BACKLOG = 512
 class Answerer(Protocol):
     """Who answers CNI calls."""
 
-    async def answer(self, call: Call) -> bytes:
-        """The result to print; CniError where there is none."""
+    async def answer(self, call: Call) -> Answer:
+        """The result to print, or who answers instead; CniError where there is none."""
 
 
 class Connection(asyncio.Protocol):
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
     async def _serve(self, call: Call) -> None:
         version = call.config.cni_version
         try:
-            self._finish(0, await self._answerer.answer(call))
+            self._write(encode(await self._answerer.answer(call)))
         except CniError as error:
             log.warning("cni_error command=%s key=%s code=%d message=%s", call.command, call.key, error.code, error)
             self._finish(1, error_result(version, error.code, str(error), error.details))
@@ -72,8 +72,11 @@ class Connection(asyncio.Protocol):
             self._finish(1, error_result(version, 999, f"{call.command} {call.key}: {error!r}; look at the agent's log"))
 
     def _finish(self, code: int, stdout: bytes) -> None:
+        self._write(encode_answer(code, stdout))
+
+    def _write(self, answer: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_answer(code, stdout))
+            self._transport.write(answer)
             self._transport.close()
 
 

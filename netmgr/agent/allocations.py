@@ -15,6 +15,8 @@ from netmgr.kube.store import EventKind
 
 Sandbox = tuple[str, str]
 """Pod UID as the runtime says it, and interface."""
+FIRST_INTERFACE = "eth0"
+"""The one that another IPAM plugin may answer for: further ones are asked for by name, never by default."""
 
 
 def sandbox_of(allocation: IPAllocation) -> Sandbox:
@@ -59,6 +61,7 @@ class NodeAllocations:
 
     def __init__(self) -> None:
         self._of: dict[Sandbox, dict[str, IPAllocation]] = {}
+        self._elsewhere: frozenset[str] = frozenset()
         self._waiting: dict[Sandbox, set[asyncio.Future[None]]] = {}
 
     def changed(self, kind: EventKind, allocation: IPAllocation, old: IPAllocation | None) -> None:
@@ -71,7 +74,20 @@ class NodeAllocations:
                 self._of.pop(sandbox_of(old), None)
         if kind is not EventKind.DELETED:
             self._of.setdefault(sandbox_of(allocation), {})[name] = allocation
-        for future in self._waiting.get(sandbox_of(allocation), ()):
+        self._wake(sandbox_of(allocation))
+
+    def delegate(self, pods: frozenset[str]) -> None:
+        """The Pods of this node that another IPAM plugin answers for, by their UIDs: no rule covers them."""
+        new, self._elsewhere = pods - self._elsewhere, pods
+        for uid in new:
+            self._wake((uid, FIRST_INTERFACE))
+
+    def is_elsewhere(self, sandbox: Sandbox) -> bool:
+        """Whether another IPAM plugin answers for it."""
+        return sandbox[1] == FIRST_INTERFACE and sandbox[0] in self._elsewhere
+
+    def _wake(self, sandbox: Sandbox) -> None:
+        for future in self._waiting.get(sandbox, ()):
             if not future.done():
                 future.set_result(None)
 
@@ -89,9 +105,9 @@ class NodeAllocations:
         return bool(self._waiting.get(sandbox))
 
     async def arrival(self, sandbox: Sandbox, seconds: float) -> list[IPAllocation] | None:
-        """The sandbox's allocations once they are there; None after so many seconds."""
+        """The sandbox's allocations once they are there; None after so many seconds, or when it is another plugin's."""
         end = asyncio.get_running_loop().time() + seconds
-        while (found := self.ready(sandbox)) is None:
+        while (found := self.ready(sandbox)) is None and not self.is_elsewhere(sandbox):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             mine = self._waiting.setdefault(sandbox, set())
             mine.add(future)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Protocol
 
 from cni import kernel
@@ -14,10 +13,13 @@ from cni.attachments import Attachment, AttachmentStore
 from cni.config import AttachmentKey, Call
 from cni.errors import BadRequest, KernelRefused, NotReady, StateLost, TryLater
 from cni.lookup import RouteLookup
-from cni.result import Link, ipam_result, main_result
+from cni.protocol import Answer, HandOver, HandOverEach
+from cni.result import ipam_result, main_result
 from ipam.prefix import Address, parse_address
 from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached
+from netmgr.agent.delegating import Delegating
 from netmgr.agent.reports import Reports
+from netmgr.agent.wiring import unwire, wire
 from netmgr.api.allocation import IPAllocation
 
 log = logging.getLogger(__name__)
@@ -47,18 +49,20 @@ class Answering:
         reports: Reports,
         routes: RouteLookup,
         *,
+        delegating: Delegating,
         deadline: float,
         facts: PodFacts,
         synced: asyncio.Event,
     ) -> None:
         self._allocations, self._store, self._reports, self._routes = allocations, store, reports, routes
+        self._delegating = delegating
         self._deadline, self._facts, self._synced = deadline, facts, synced
         self._locks: dict[Sandbox, asyncio.Lock] = {}
         self._adding: Counter[Sandbox] = Counter()
         self._ended: dict[str, str] = {}
 
-    async def answer(self, call: Call) -> bytes:
-        """The result to print."""
+    async def answer(self, call: Call) -> Answer:
+        """The result to print, or who answers instead."""
         handlers = {"ADD": self._add, "DEL": self._del, "CHECK": self._check, "STATUS": self._status, "GC": self._gc}
         handler = handlers.get(call.command)
         if handler is None:
@@ -80,7 +84,7 @@ class Answering:
         """Whether an ADD of the sandbox is being answered or waits."""
         return self._adding[sandbox] > 0
 
-    async def _add(self, call: Call) -> bytes:
+    async def _add(self, call: Call) -> Answer:
         if not call.pod_uid:
             raise BadRequest(f"ADD {call.key}: CNI_ARGS has no K8S_POD_UID; use containerd or CRI-O, which send it")
         sandbox = (call.pod_uid, call.key.ifname)
@@ -89,6 +93,8 @@ class Answering:
         try:
             allocations = self._allocations.ready(sandbox) or await self._wait(call, sandbox)
             async with lock:
+                if allocations is None:
+                    return await self._delegating.add(call)
                 return await self._attach(call, sandbox, allocations)
         finally:
             self._adding[sandbox] -= 1
@@ -96,13 +102,16 @@ class Answering:
                 del self._adding[sandbox]
                 self._locks.pop(sandbox, None)
 
-    async def _wait(self, call: Call, sandbox: Sandbox) -> list[IPAllocation]:
-        """The Pod's allocations when they arrive. A Pod that is deleted meanwhile does not keep the runtime waiting."""
+    async def _wait(self, call: Call, sandbox: Sandbox) -> list[IPAllocation] | None:
+        """The Pod's allocations when they arrive; None where another IPAM plugin answers for it.
+
+        A Pod that is deleted meanwhile does not keep the runtime waiting.
+        """
         pod = f"Pod {call.pod_namespace}/{call.pod_name}"
         left, look = self._deadline, FIRST_LOOK
         while True:
             found = await self._allocations.arrival(sandbox, min(look, left))
-            if found is not None:
+            if found is not None or self._allocations.is_elsewhere(sandbox):
                 return found
             left, look = left - look, min(look * 2, LONGEST_LOOK)
             if left <= 0:
@@ -137,7 +146,7 @@ class Answering:
         )
         if not call.is_main:
             return ipam_result(call.config, grants)
-        links = await asyncio.to_thread(_wire, call, link, addresses)
+        links = await asyncio.to_thread(wire, call, link, grants)
         return main_result(call.config, grants, links)
 
     async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str) -> None:
@@ -159,19 +168,25 @@ class Answering:
             f"remove it with `ip route del {address} dev {found}` if nothing uses it"
         )
 
-    async def _del(self, call: Call) -> bytes:
+    async def _del(self, call: Call) -> bytes | HandOver:
+        if call.key not in self._store.attached:
+            await asyncio.to_thread(kernel.remove_link, kernel.link_name(call.key.container_id, call.key.ifname))
+            return await self._delegating.delete(call)
         await self.release(call.key)
         return b""
 
     async def release(self, key: AttachmentKey) -> None:
         """End an attachment: route, link, record, report. Unknown ones have ended already."""
+        if self._delegating.knows(key):
+            await self._delegating.ended(key)
+            return
         one = self._store.attached.get(key)
         if one is None:
             await asyncio.to_thread(kernel.remove_link, kernel.link_name(key.container_id, key.ifname))
             return
         addresses = [parse_address(grant.address) for grant in one.grants]
         if one.link:
-            await asyncio.to_thread(_unwire, one.link, addresses)
+            await asyncio.to_thread(unwire, one.link, addresses)
         else:
             self._ended |= {str(address): found for address in addresses if (found := self._routes.link_of(address))}
         if self._store.release(key) is None:
@@ -181,10 +196,10 @@ class Answering:
             return
         self._reports.released(one)
 
-    async def _check(self, call: Call) -> bytes:
+    async def _check(self, call: Call) -> bytes | HandOver:
         one = self._store.attached.get(call.key)
         if one is None:
-            raise StateLost(f"attachment {call.key}: this node has no record of it; delete the Pod to have it made again")
+            return await self._delegating.check(call)
         for grant in one.grants if one.link else ():
             found = self._routes.link_of(parse_address(grant.address))
             if found != one.link:
@@ -196,7 +211,7 @@ class Answering:
             raise NotReady(f"network {call.key.network}: allocations are not known yet; look at the API server's health")
         return b""
 
-    async def _gc(self, call: Call) -> bytes:
+    async def _gc(self, call: Call) -> bytes | HandOverEach:
         listed = call.config.valid_attachments
         if listed is None:
             raise BadRequest(f"GC {call.key.network}: cni.dev/valid-attachments is missing; the runtime sends it")
@@ -204,17 +219,5 @@ class Answering:
         for key in list(self._store.attached):
             if key.network == call.key.network and (key.container_id, key.ifname) not in keep:
                 await self.release(key)
-        return b""
-
-
-def _wire(call: Call, link: str, addresses: Sequence[Address]) -> tuple[Link, Link]:
-    made = kernel.make_link(link, call.netns, call.key.ifname, call.config.mtu, addresses)
-    for address in addresses:
-        kernel.add_host_route(address, link)
-    return made
-
-
-def _unwire(link: str, addresses: Sequence[Address]) -> None:
-    for address in addresses:
-        kernel.remove_host_route(address, link)
-    kernel.remove_link(link)
+        theirs = self._delegating.unlisted(call.key.network, keep)
+        return HandOverEach(theirs) if theirs else b""

@@ -13,16 +13,21 @@ from typing import Any
 
 from cni import conflist
 from cni.attachments import AttachmentStore, boot_id
+from cni.delegated import DelegatedStore
 from cni.lookup import RouteLookup
 from cni.server import serve
 from cni.spool import spool_of, taken
+from ipam.fallback import Fallback
+from ipam.prefix import Address, allocation_name
 from netmgr.agent.allocations import NodeAllocations
 from netmgr.agent.answering import Answering
+from netmgr.agent.delegating import Delegating
 from netmgr.agent.heartbeat import Heartbeat
 from netmgr.agent.pod_facts import ApiPodFacts
 from netmgr.agent.reconciling import Reconciling
 from netmgr.agent.reports import Reports
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
+from netmgr.api.delegation import DELEGATIONS, NodeDelegation
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.reflector import Reflector
@@ -43,6 +48,7 @@ class AgentSettings:
     state_dir: Path
     namespace: str
     deadline: float
+    fallback: Fallback
     conf_dir: Path | None
     bin_dir: Path
     plugin_dir: Path
@@ -60,12 +66,15 @@ class Agent:
         self._reflector = Reflector(api, ALLOCATIONS, IPAllocation, field_selector=selector, on_event=self._event)
         self._routes = RouteLookup()
         known = self._reflector.store
+        self._delegated = DelegatedStore(settings.socket, self._store.boot)
+        delegating = Delegating(self._delegated, self._routes, settings.fallback.plugin, self._is_attached)
         self._reports = Reports(api, self._store, known)
         self._answering = Answering(
             self._allocations,
             self._store,
             self._reports,
             self._routes,
+            delegating=delegating,
             deadline=settings.deadline,
             facts=ApiPodFacts(api),
             synced=self._reflector.synced,
@@ -76,9 +85,11 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set: records, spool, allocations, then the socket, then the configuration that names it."""
         self._store.open()
-        jobs = [self._job(self._reflector.run())]
+        self._delegated.open(self._settings.fallback.plugin, self._store.folder / "attached")
+        watches: list[Reflector[Any]] = [self._reflector, *self._delegations()]
+        jobs = [self._job(one.run()) for one in watches]
         try:
-            await self._until(stop, self._reflector.synced.wait())
+            await self._until(stop, _all_synced(watches))
             if stop.is_set():
                 return
             await self._replay()
@@ -101,6 +112,19 @@ class Agent:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
             self._routes.close()
+
+    def _delegations(self) -> list[Reflector[NodeDelegation]]:
+        """The watch of who is another IPAM plugin's, where there is one."""
+        if not self._settings.fallback.plugin:
+            return []
+        selector = f"metadata.name={self._settings.node}"
+        return [Reflector(self._api, DELEGATIONS, NodeDelegation, field_selector=selector, on_event=self._delegation)]
+
+    def _delegation(self, kind: EventKind, one: NodeDelegation, _old: NodeDelegation | None) -> None:
+        self._allocations.delegate(frozenset() if kind is EventKind.DELETED else frozenset(one.spec.pods))
+
+    def _is_attached(self, address: Address) -> bool:
+        return bool(self._store.holding(allocation_name(address)))
 
     def _event(self, kind: EventKind, allocation: IPAllocation, old: IPAllocation | None) -> None:
         self._allocations.changed(kind, allocation, old)
@@ -158,6 +182,10 @@ class Agent:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _all_synced(watches: list[Reflector[Any]]) -> None:
+    await asyncio.gather(*(one.synced.wait() for one in watches))
 
 
 async def run_agent(settings: AgentSettings) -> None:

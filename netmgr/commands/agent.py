@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from ipam.fallback import Fallback
 from netmgr import log
+from netmgr.commands.options import fallback_option
 
 FILE = click.Path(path_type=Path)
 
@@ -22,6 +24,7 @@ FILE = click.Path(path_type=Path)
     "--namespace", envvar="POD_NAMESPACE", default="kube-system", show_default=True, help="Namespace of the agent's Lease."
 )
 @click.option("--add-deadline", type=float, default=60.0, show_default=True, help="Seconds that ADD waits for an allocation.")
+@fallback_option
 @click.option("--cni-conf-dir", type=FILE, help="Install the CNI configuration here once ADD can be answered.")
 @click.option(
     "--cni-bin-dir", type=FILE, default=Path("/opt/cni/bin"), show_default=True, help="Where the plugin binaries go then."
@@ -35,6 +38,7 @@ def command(
     state_dir: Path,
     namespace: str,
     add_deadline: float,
+    fallback: Fallback,
     cni_conf_dir: Path | None,
     cni_bin_dir: Path,
     plugin_dir: Path,
@@ -65,6 +69,7 @@ def command(
         state_dir=state_dir,
         namespace=namespace,
         deadline=add_deadline,
+        fallback=fallback,
         conf_dir=cni_conf_dir,
         bin_dir=cni_bin_dir,
         plugin_dir=plugin_dir,

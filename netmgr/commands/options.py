@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ipam.fallback import Fallback, FallbackError, parse_fallback
+
 if TYPE_CHECKING:
     from netmgr.install.objects import Settings
 
@@ -21,6 +23,24 @@ kubeconfig_option = click.option(
 )
 output_option = click.option(
     "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+
+
+def _fallback(_context: click.Context, _option: click.Parameter, value: str) -> Fallback:
+    try:
+        return parse_fallback(value)
+    except FallbackError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+fallback_option = click.option(
+    "--fallback",
+    envvar="NETMGR_FALLBACK",
+    default="none",
+    show_default=True,
+    callback=_fallback,
+    metavar="none|pool:NAME|delegate:TYPE",
+    help="Who gives addresses to Pods that no rule covers.",
 )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from cni.attachments import boot_id
 from ipam.prefix import allocation_name, parse_address
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
+from netmgr.api.delegation import DELEGATIONS, GROUP_VERSION, NodeDelegation
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.paths import named
@@ -109,25 +110,51 @@ class Node:
             run("ip", "netns", "del", name)
 
     def cni(
-        self, command: str, container: str, pod_uid: str, *, netns: str = "", plugin: str = "netmgr-ipam", **config: Any
+        self,
+        command: str,
+        container: str,
+        pod_uid: str,
+        *,
+        netns: str = "",
+        plugin: str = "netmgr-ipam",
+        ifname: str = "eth0",
+        **config: Any,
     ) -> tuple[int, str]:
         """Exit code and output of one call of a plugin; `plugin` may be a path."""
+        path, environment, stdin = self._call(command, container, pod_uid, netns, plugin, ifname, config)
+        done = run("ip", "netns", "exec", self.netns, path, env=environment, input=stdin)
+        return done.returncode, done.stdout
+
+    def start_call(self, command: str, container: str, pod_uid: str, netns: str, **config: Any) -> subprocess.Popen[str]:
+        """A call of netmgr-ipam that may wait; it has had its stdin."""
+        path, environment, stdin = self._call(command, container, pod_uid, netns, "netmgr-ipam", "eth0", config)
+        argv = ["ip", "netns", "exec", self.netns, path]
+        process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def _call(
+        self, command: str, container: str, pod_uid: str, netns: str, plugin: str, ifname: str, config: dict[str, Any]
+    ) -> tuple[str, dict[str, str], str]:
+        """Program, environment and stdin, as a runtime makes them."""
         path = plugin if plugin.startswith("/") else str(self.build / plugin)
         stdin = {"cniVersion": "1.0.0", "name": "net", "type": "calico", "socket": str(self.socket), **config}
         environment = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": container,
-            "CNI_IFNAME": "eth0",
+            "CNI_IFNAME": ifname,
             "CNI_NETNS": netns,
             "CNI_PATH": f"{self.build}:/usr/lib/cni",
             "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_UID={pod_uid};K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod_uid}",
             "PATH": os.environ["PATH"],
         }
-        done = run("ip", "netns", "exec", self.netns, path, env=environment, input=json.dumps(stdin))
-        return done.returncode, done.stdout
+        return path, environment, json.dumps(stdin)
 
     def bind(
-        self, address: str, pod_uid: str, *, siblings: int = 1, gateway: str = "", length: int = 24, boot: str = ""
+        self, address: str, pod_uid: str, *, siblings: int = 1, gateway: str = "", length: int = 24, boot: str = "", **more: Any
     ) -> IPAllocation:
         """An allocation, as the controller writes it when the Pod is bound."""
         spec: dict[str, Any] = {
@@ -141,9 +168,17 @@ class Node:
             "pod": {"namespace": "default", "name": pod_uid, "uid": pod_uid, "runtimeUID": pod_uid},
             "bootID": boot or boot_id(),
         } | ({"gateway": gateway} if gateway else {})
+        spec |= more
         name = allocation_name(parse_address(address))
         body = {"apiVersion": "netmgr.io/v1alpha1", "kind": "IPAllocation", "metadata": {"name": name}, "spec": spec}
         return self._ask(lambda api: api.create(ALLOCATIONS, body, IPAllocation))
+
+    def delegate(self, *pod_uids: str) -> None:
+        """What the controller writes about Pods that no rule covers."""
+        body = {"apiVersion": GROUP_VERSION, "kind": "NodeDelegation", "metadata": {"name": self.name}}
+        path = named(DELEGATIONS, self.name)
+        spec = {"pods": list(pod_uids)}
+        self._ask(lambda api: api.apply(path, body | {"spec": spec}, "test", NodeDelegation, force=True))
 
     def allocation(self, address: str) -> IPAllocation:
         path = named(ALLOCATIONS, allocation_name(parse_address(address)))

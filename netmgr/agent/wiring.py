@@ -1,0 +1,27 @@
+"""I/O: the routed veth of an attachment and its host routes, in the order that announces last and withdraws first. Blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cni import kernel
+from cni.attachments import Grant
+from cni.config import Call
+from cni.result import Link
+from ipam.prefix import Address, parse_address
+
+
+def wire(call: Call, link: str, grants: Sequence[Grant]) -> tuple[Link, Link]:
+    """Host end and Pod end; the host routes come when both are dressed."""
+    addresses = [parse_address(grant.address) for grant in grants]
+    made = kernel.make_link(link, call.netns, call.key.ifname, call.config.mtu, addresses)
+    for address in addresses:
+        kernel.add_host_route(address, link)
+    return made
+
+
+def unwire(link: str, addresses: Sequence[Address]) -> None:
+    """Routes, then the link; nothing where they are gone."""
+    for address in addresses:
+        kernel.remove_host_route(address, link)
+    kernel.remove_link(link)
