@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class PodState(Enum):
@@ -53,12 +53,22 @@ class Verdict(Enum):
     RETAIN = "retain"
 
 
+class Fence(StrEnum):
+    """Why nothing of a holder can still run on a node whose agent is silent; the empty one proves nothing."""
+
+    NONE = ""
+    OUT_OF_SERVICE = "its node is declared out of service"
+    REBOOTED = "its node has been started anew since"
+    GRACE = "its node is lost and the grace of its pool (nodeLostGraceSeconds) is over"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict and why, in words for logs and Events."""
+    """The verdict and why: in words for logs and Events, and the `proof` in one word for counters."""
 
     verdict: Verdict
     why: str
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +81,20 @@ class NodeFacts:
     boot_id: str = ""
 
 
-def fence(node: NodeFacts, *, held_in_boot: str, asked: datetime | None, grace: timedelta | None, now: datetime) -> str:
+def fence(node: NodeFacts, *, held_in_boot: str, asked: datetime | None, grace: timedelta | None, now: datetime) -> Fence:
     """Why nothing of a holder can still run on a node whose agent is silent; empty where that is not proved.
 
     A Node that is NotReady or gone proves nothing by itself: its containers may run on behind a broken link. `grace`, which
     counts from the moment the agent was `asked`, is the administrator's word that they do not run longer than that.
     """
     if node.out_of_service:
-        return "its node is declared out of service"
+        return Fence.OUT_OF_SERVICE
     if held_in_boot and node.boot_id and node.boot_id != held_in_boot:
-        return "its node has been started anew since"
+        return Fence.REBOOTED
     lost = not (node.exists and node.ready)
     if lost and grace is not None and asked is not None and now - asked >= grace:
-        return f"its node is lost and the pool's grace of {grace.total_seconds():.0f} s is over"
-    return ""
+        return Fence.GRACE
+    return Fence.NONE
 
 
 def report_of(*, phase: str, reported_pod: str, holder: str, cooled: bool = False) -> Report:
@@ -96,7 +106,7 @@ def report_of(*, phase: str, reported_pod: str, holder: str, cooled: bool = Fals
 
 
 def decide(
-    pod: PodState, report: Report, *, retained: bool, cooldown: bool = False, surplus: bool = False, fenced: str = ""
+    pod: PodState, report: Report, *, retained: bool, cooldown: bool = False, surplus: bool = False, fenced: Fence = Fence.NONE
 ) -> Decision:
     """The table above, row by row. A surplus comes from a write whose outcome nobody learned (a leader killed in the middle).
 
@@ -105,20 +115,23 @@ def decide(
     if pod is PodState.LIVES and surplus:
         return {
             Report.NONE: Decision(Verdict.ASK, "the Pod has an older address for this interface and family"),
-            Report.DETACHED: Decision(Verdict.FREE, "the Pod has an older address and the agent reported this one detached"),
+            Report.DETACHED: Decision(
+                Verdict.FREE, "the Pod has an older address and the agent reported this one detached", "surplus"
+            ),
         }.get(report, Decision(Verdict.KEEP, "waiting for the agent's answer"))
     if pod is PodState.LIVES:
         return Decision(Verdict.KEEP, "the Pod lives")
     if report is Report.COOLED:
-        return Decision(Verdict.FREE, f"the Pod {pod.value} and the cooldown is over")
+        return Decision(Verdict.FREE, f"the Pod {pod.value} and the cooldown is over", "cooled")
     if report is Report.COOLING:
         return Decision(Verdict.KEEP, "the cooldown is not over")
-    fenced = fenced if pod is not PodState.TERMINATING else ""
+    fenced = fenced if pod is not PodState.TERMINATING else Fence.NONE
     if report is Report.DETACHED or fenced:
         proof = fenced or "the agent reported its sandbox detached"
+        word = fenced.name.lower() if fenced else "detached"
         if retained:
-            return Decision(Verdict.RETAIN, f"the Pod {pod.value} and {proof}; its ordinal keeps the address")
-        return Decision(Verdict.COOL if cooldown else Verdict.FREE, f"the Pod {pod.value} and {proof}")
+            return Decision(Verdict.RETAIN, f"the Pod {pod.value} and {proof}; its ordinal keeps the address", word)
+        return Decision(Verdict.COOL if cooldown else Verdict.FREE, f"the Pod {pod.value} and {proof}", word)
     if pod is PodState.TERMINATING:
         return Decision(Verdict.KEEP, "the Pod is being deleted; its sandbox is not detached yet")
     if report is Report.ASKED:

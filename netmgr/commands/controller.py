@@ -23,7 +23,14 @@ import click
     show_default=True,
     help="Show each Pod's addresses as a SpiderEndpoint too: one more write at a Pod's start and at its end.",
 )
-def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool) -> None:
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Answer /metrics, /healthz and /readyz on this port of 127.0.0.1; 0: nowhere.",
+)
+def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool, metrics_port: int) -> None:
     """Decide pools and addresses for the whole cluster.
 
     Several may run; one leads (Lease `netmgr-controller`), the others keep warm copies. Ends with 0 at SIGTERM, after its writes in
@@ -35,4 +42,4 @@ def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpo
     from netmgr.controller.process import run
 
     log.configure()
-    sys.exit(uvloop.run(run(kubeconfig, namespace, identity, spider_endpoints=spider_endpoints)))
+    sys.exit(uvloop.run(run(kubeconfig, namespace, identity, spider_endpoints=spider_endpoints, metrics_port=metrics_port)))

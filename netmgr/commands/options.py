@@ -60,6 +60,13 @@ def settings_options(command: F) -> F:
             show_default=True,
             help="Also show each Pod's addresses as a SpiderEndpoint.",
         ),
+        click.option(
+            "--metrics-port",
+            type=click.IntRange(1, 65535),
+            default=known.metrics_port,
+            show_default=True,
+            help="Port of 127.0.0.1 on which controllers answer /metrics and their probes.",
+        ),
         click.option("--namespace", default=known.namespace, show_default=True, help="Where netmgr's Pods run."),
     ):
         command = option(command)

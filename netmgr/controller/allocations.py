@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from ipam.release import Decision, PodState, Report, Verdict, decide, report_of
+from ipam.release import Decision, Fence, PodState, Report, Verdict, decide, report_of
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, ObjectReference
@@ -43,7 +43,7 @@ class Allocations:
             return None
         rules, state, report = rules_of(self.world, one.spec.pool), await self._pod_state(one), self._report(one)
         unanswered = state in {PodState.GONE, PodState.FINISHED} and report in {Report.NONE, Report.ASKED}
-        proof = await fenced(self.world, one, rules.grace) if unanswered else ""
+        proof = await fenced(self.world, one, rules.grace) if unanswered else Fence.NONE
         decision = decide(state, report, retained=self._retained(one), cooldown=bool(rules.cooldown), surplus=surplus, fenced=proof)
         try:
             await self._do(one, decision, rules.cooldown)
@@ -127,6 +127,7 @@ class Allocations:
         if decision.verdict is Verdict.FREE:
             path = paths.named(allocation.ALLOCATIONS, meta.name)
             await self.world.api.delete(path, uid=meta.uid, resource_version=meta.resource_version)
+            self.world.metrics.freed.labels(decision.proof).inc()
             log.info("address_freed address=%s pod=%s why=%s", meta.name, codec.held_by(one), decision.why)
         elif decision.verdict is Verdict.ASK:
             await self._mark(one, {"phase": allocation.RELEASING, "releasingSince": text_of(now), "message": decision.why})

@@ -24,7 +24,7 @@ from netmgr.api.workload import Workload
 from netmgr.controller import codec
 from netmgr.controller.kinds import KINDS, pods_at_once, surge, template_of
 from netmgr.controller.owners import controller_of
-from netmgr.controller.world import World
+from netmgr.controller.world import Problem, World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
 from netmgr.kube.events import EventRecorder
@@ -220,7 +220,7 @@ class Applications:
     def _tell(self, application: Application, reason: str, message: str) -> None:
         """Say it on the workload, and to its Pods that wait."""
         self.events.record(reference(application), "Warning", reason, message)
-        self.world.problems[application.book_key] = message
+        self.world.problems[application.book_key] = Problem(reason, message)
         self.world.wake_waiting()
 
     def _clear(self, application: Application) -> None:

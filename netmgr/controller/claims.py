@@ -63,15 +63,19 @@ class Claims:
             except AlreadyExists:
                 if not await self._is_held_by(pod, address):
                     log.info("address_taken address=%s pool=%s", address, pool)
+                    self.world.metrics.claimed(pod.metadata.uid, "taken")
                     continue
             except Unavailable:
                 self.unsure[place] = (pool, value)
+                self.world.metrics.claimed(pod.metadata.uid, "unanswered")
                 raise
             except ApiError:
                 ledger.give_back(value)
+                self.world.metrics.claimed(pod.metadata.uid, "failed")
                 raise
             if body["metadata"]["name"] not in self.world.allocations.store:  # else the watch was faster than the answer
                 self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
+            self.world.metrics.claimed(pod.metadata.uid, "created")
             return True
         return False
 
@@ -133,6 +137,7 @@ class Claims:
             "spec": {key: spec[key] for key in ("nodeName", "pod", "bootID", "reason")},
         }
         await self.world.api.merge_patch(paths.named(allocation.ALLOCATIONS, kept.metadata.name), body, IPAllocation)
+        self.world.metrics.claimed(pod.metadata.uid, "rebound")
 
 
 def claimant_of(pod: Pod, owner: Application | None) -> Json:

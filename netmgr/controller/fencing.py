@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ipam.release import NodeFacts, fence
+from ipam.release import Fence, NodeFacts, fence
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.spider import PoolSpec, SubnetSpec
 from netmgr.api.workload import Node
@@ -41,10 +41,10 @@ def rules_of(world: World, pool_name: str) -> ReleaseRules:
     return ReleaseRules(timedelta(seconds=cooldown), None if grace is None else timedelta(seconds=grace))
 
 
-async def fenced(world: World, one: IPAllocation, grace: timedelta | None) -> str:
-    """Why the holder cannot run any more although its agent does not say so; empty where that is not proved."""
+async def fenced(world: World, one: IPAllocation, grace: timedelta | None) -> Fence:
+    """Why the holder cannot run any more although its agent does not say so; falsy where that is not proved."""
     if world.agent_boot_id(one.spec.node_name) is not None:
-        return ""
+        return Fence.NONE
     try:
         facts = facts_of(await world.api.get(paths.named(paths.NODES, one.spec.node_name), Node))
     except NotFound:

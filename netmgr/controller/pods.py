@@ -51,15 +51,17 @@ class Pods:
         """Give one Pod its addresses, or say why it has none."""
         pod = self.world.pods.store.get(key)
         if pod is None or not codec.needs_addresses(pod):
-            self.world.waiting.discard(key)
+            self.world.waiting.pop(key, None)
             self.claims.end_doubts()
             return None
-        self.world.waiting.add(key)
+        self.world.waiting.setdefault(key, "")
         refusal = await self._claim(pod)
         if refusal is not None:
+            self.world.waiting[key] = refusal.reason
             await self._refuse(pod, refusal)
             return None
-        self.world.waiting.discard(key)
+        self.world.waiting.pop(key, None)
+        self.world.metrics.unbound(pod.metadata.uid)
         self.claims.end_doubts(pod.metadata.uid)
         if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
             await self._condition(pod, "True", "Allocated", "all addresses are allocated")
@@ -135,7 +137,9 @@ class Pods:
         if pool in views:
             return [pool]
         problem = self.world.problems.get(owner.book_key)
-        return Refusal("PoolPending", problem or f"pool {pool} is being made for {owner}", quiet=problem is None)
+        return Refusal(
+            "PoolPending", problem.message if problem else f"pool {pool} is being made for {owner}", quiet=problem is None
+        )
 
     def _views(self) -> dict[str, selection.PoolView]:
         verdicts = self.world.verdicts()[1]
@@ -190,6 +194,7 @@ class Pods:
         if refusal.quiet or self.refused.get(pod.metadata.uid) == refusal.message:
             return
         self.refused[pod.metadata.uid] = refusal.message
+        self.world.metrics.refusals.labels(refusal.reason).inc()
         about = ObjectReference(
             kind="Pod", api_version="v1", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid
         )

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from netmgr.api.meta import PartialObject
 from netmgr.controller.allocations import Allocations
 from netmgr.controller.applications import Applications
 from netmgr.controller.endpoints import Endpoints, NoEndpoints
+from netmgr.controller.gauges import Gauges
 from netmgr.controller.pods import Pods
+from netmgr.controller.serving import serving
 from netmgr.controller.statuses import Statuses
 from netmgr.controller.strays import Strays
 from netmgr.controller.world import Key, World
@@ -43,6 +46,8 @@ class Controller:
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
         self.world = World(api, namespace, self.queue)
         self.events = EventRecorder(api, "netmgr-controller")
+        self.metrics = self.world.metrics
+        api.observe = self.metrics.request
         statuses = Statuses(self.world, self.events)
         endpoints = Endpoints(self.world) if spider_endpoints else NoEndpoints(self.world)
         self.handlers = {
@@ -54,10 +59,17 @@ class Controller:
             "pool": statuses.pool,
             "endpoint": endpoints.project,
         }
+        self.metrics.add(Gauges(self.world, self.events, self.handlers))
 
     async def handle(self, key: Key) -> float | None:
         """One key."""
-        return await self.handlers[key[0]](key[1])
+        began, failed = time.perf_counter(), True
+        try:
+            after = await self.handlers[key[0]](key[1])
+            failed = False
+        finally:
+            self.metrics.handled(key[0], time.perf_counter() - began, failed=failed)
+        return after
 
     async def _catch_up(self) -> None:
         """Return once the copy of all allocations is as new as a consistent list of them.
@@ -79,9 +91,11 @@ class Controller:
         log.info("leading allocations=%s", len(self.world.allocations.store))
         telling = asyncio.create_task(self.events.run())
         working = asyncio.create_task(self.queue.run(self.handle, WORKERS))
+        self.metrics.leader.set(1)
         try:
             await asyncio.shield(working)
         finally:
+            self.metrics.leader.set(0)
             await self.queue.drain()
             for task in (working, telling):
                 task.cancel()
@@ -102,13 +116,17 @@ def identity_of_process() -> str:
     return f"{socket.gethostname()}_{os.environ.get('POD_NAME', 'process')}_{os.getpid()}"
 
 
-async def run(kubeconfig: Path | None, namespace: str, identity: str, *, spider_endpoints: bool = False) -> int:
+async def run(
+    kubeconfig: Path | None, namespace: str, identity: str, *, spider_endpoints: bool = False, metrics_port: int = 0
+) -> int:
     """Run until SIGTERM (0) or until the Lease is lost (1)."""
     loop = asyncio.get_running_loop()
     async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
         controller = Controller(api, namespace, spider_endpoints=spider_endpoints)
         lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
-        async with controller.world.running():
+        world = controller.world
+        page = serving(metrics_port, controller.metrics.text, health=world.trouble, readiness=world.unsynced)
+        async with page, world.running():
             log.info("synced pods=%s pools=%s", len(controller.world.pods.store), len(controller.world.pools.store))
             task = asyncio.ensure_future(lease.run(controller.lead))
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipam.acceptance import Acceptance, accept_pools, accept_subnets
 from ipam.application import Application, auto_pool_name
@@ -23,6 +23,7 @@ from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
 from netmgr.controller.kinds import KINDS, Kind
+from netmgr.controller.metrics import Metrics
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.keyed_queue import KeyedQueue
@@ -35,13 +36,22 @@ AGENTS = "netmgr.io/component=agent"
 BOOT_ID, NODE = "netmgr.io/boot-id", "netmgr.io/node"
 
 
+class Problem(NamedTuple):
+    """Why an application has no pool, or not the one that it asks for: a word and a sentence."""
+
+    reason: str
+    message: str
+
+
 class World:
     """Reflectors with indexes. Keys: ("pod", ns/name), ("allocation"|"pool"|"subnet", name), ("app", Kind/ns/name)."""
 
     def __init__(self, api: Api, namespace: str, queue: KeyedQueue[Key]) -> None:
         self.api, self.queue = api, queue
-        self.waiting: set[str] = set()
-        self.problems: dict[str, str] = {}
+        self.metrics = Metrics()
+        self.copying: list[asyncio.Task[None]] = []
+        self.waiting: dict[str, str] = {}  # Pods without all their addresses, and the reason where they were told one
+        self.problems: dict[str, Problem] = {}
         self.auto_pools: dict[tuple[str, AddressFamily, str], str] = {}
         self.observers: list[OnEvent[IPAllocation]] = []
         self.further: list[Reflector[Any]] = []
@@ -78,7 +88,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All reflectors, synced once."""
-        tasks = [asyncio.create_task(one.run()) for one in self.reflectors]
+        tasks = self.copying = [asyncio.create_task(one.run()) for one in self.reflectors]
         try:
             await asyncio.gather(*(one.synced.wait() for one in self.reflectors))
             yield
@@ -86,6 +96,17 @@ class World:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def trouble(self) -> str:
+        """What keeps the copies from following the cluster, in words; empty: nothing."""
+        return "; ".join(
+            f"the copy of {one.path} has ended" for one, task in zip(self.reflectors, self.copying, strict=False) if task.done()
+        )
+
+    def unsynced(self) -> str:
+        """Which copies are not complete yet; empty: all are."""
+        missing = [one.path for one in self.reflectors if not one.synced.is_set()]
+        return f"waiting for the first list of {', '.join(missing)}" if missing else ""
 
     def verdicts(self) -> tuple[dict[str, Acceptance], dict[str, Acceptance]]:
         """Acceptance of subnets and of pools, as the copies stand now."""
@@ -156,8 +177,10 @@ class World:
         for name in self.by_pod.get(pod.metadata.uid, {}):
             self.queue.add(("allocation", name))
         if kind is EventKind.DELETED or not codec.needs_addresses(pod):
-            self.waiting.discard(key)
+            self.waiting.pop(key, None)
+            self.metrics.unbound(pod.metadata.uid)
         elif pod.metadata.uid not in self.by_pod or key in self.waiting:
+            self.metrics.bound(pod.metadata.uid)
             self.queue.add(("pod", key), urgent=True)
 
     def _on_workload(self, kind: Kind) -> Callable[[EventKind, Workload, Workload | None], None]:

@@ -55,6 +55,7 @@ class Settings:
     replicas: int = 2
     api_server: str = ""
     spider_endpoints: bool = False
+    metrics_port: int = 9473
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -96,6 +97,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         frr_image=settings.frr_image,
         replicas=settings.replicas,
         spider_endpoints=settings.spider_endpoints,
+        metrics_port=settings.metrics_port,
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,7 +24,7 @@ import msgspec
 
 from netmgr.api.meta import Json, PartialObject
 from netmgr.kube.config import ApiAccess
-from netmgr.kube.errors import Gone, NotFound, RequestTimeout, Status, Unauthorized, Unavailable, error_of
+from netmgr.kube.errors import ApiError, Gone, NotFound, RequestTimeout, Status, Unauthorized, Unavailable, error_of
 from netmgr.kube.paths import resource_of
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ METHODS = {
     "patch": "PATCH",
     "delete": "DELETE",
 }
+Observer = Callable[[str, int, float, str], None]
+"""Called at the end of each request: verb, HTTP status (0: no answer), seconds, and the reason of a refusal."""
 LINE_LIMIT = 16 * 1024 * 1024
 GOODBYE_SECONDS = 0.05
 """A TLS connection that is closed in the middle of an answer still exchanges a goodbye, which aiohttp does not wait for (3.14)."""
@@ -107,6 +109,7 @@ class Api:
         self._open: aiohttp.ClientSession | None = None
         self._cut_off = False
         self._heard: tuple[str, float] | None = None
+        self.observe: Observer | None = None
 
     async def __aenter__(self) -> Api:
         connector = aiohttp.TCPConnector(
@@ -203,13 +206,18 @@ class Api:
         self._cut_off = True
         call = Call("watch", path, query={"watch": "true", **query})
         limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence)
+        began, status = time.perf_counter(), 0
         try:
             async with await self._answer(call, limits) as answer:
+                status = answer.status
+                self._observed(call, status, began)
                 if answer.status != 200:
                     raise error_of(str(call), self._status(answer.status, await answer.read()))
                 async for line in _lines(answer.content):
                     yield line
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as broken:
+            if not status:
+                self._observed(call, status, began)
             raise Unavailable(str(call), Status(message=f"watch broken: {broken!r}")) from broken
 
     async def _typed(self, call: Call, type_: type[T]) -> T:
@@ -229,6 +237,23 @@ class Api:
         return await self._send_once(call)
 
     async def _send_once(self, call: Call) -> bytes:
+        began, code, reason = time.perf_counter(), 0, ""
+        try:
+            code, raw = await self._exchange(call)
+        except ApiError as error:
+            code, reason = error.code, error.reason
+            raise
+        finally:
+            self._observed(call, code, began, reason)
+        return raw
+
+    def _observed(self, call: Call, code: int, began: float, reason: str = "") -> None:
+        """Tell whoever counts."""
+        if self.observe is not None:
+            self.observe(call.verb, code, time.perf_counter() - began, reason)
+
+    async def _exchange(self, call: Call) -> tuple[int, bytes]:
+        """One request and its answer: HTTP status and body."""
         seconds = self._timeout if call.timeout is None else call.timeout
         try:
             async with await self._answer(call, aiohttp.ClientTimeout(total=seconds)) as answer:
@@ -243,7 +268,7 @@ class Api:
             raise Unavailable(str(call), Status(message=f"cannot reach {self.access.server}: {broken!r}")) from broken
         if answer.status >= 300:
             raise error_of(str(call), self._status(answer.status, raw))
-        return raw
+        return answer.status, raw
 
     async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         if self._open is None:

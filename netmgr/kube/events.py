@@ -13,7 +13,7 @@ import msgspec
 
 from netmgr.api.meta import Json, ObjectReference, PartialObject
 from netmgr.kube.client import Api
-from netmgr.kube.errors import ApiError, NotFound
+from netmgr.kube.errors import AlreadyExists, ApiError, NotFound
 from netmgr.kube.paths import EVENTS, in_namespace, named
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class EventRecorder:
     """
 
     def __init__(self, api: Api, component: str, *, rate: float = 50.0, backlog: int = 1000) -> None:
-        self.dropped = 0
+        self.dropped = self.written = 0
         self._api, self._component, self._pause, self._backlog = api, component, 1.0 / rate, backlog
         self._known: OrderedDict[str, _Series] = OrderedDict()
         self._due: OrderedDict[str, None] = OrderedDict()
@@ -80,18 +80,26 @@ class EventRecorder:
             return
         namespace = str(series.body["metadata"]["namespace"])
         try:
-            if series.written:
+            if not series.written:
+                series.written = await self._create(namespace, series.body)
+            else:
                 changed = {key: series.body[key] for key in ("count", "lastTimestamp")}
                 await self._api.merge_patch(named(EVENTS, name, namespace=namespace), changed, PartialObject)
-            else:
-                await self._api.create(in_namespace(EVENTS, namespace), series.body, PartialObject)
-                series.written = True
+            self.written += 1
         except NotFound:
             self._known.pop(name, None)
         except ApiError as error:
             self.dropped += 1
-            series.written = series.written or error.code == 409
             log.warning("event_dropped name=%s/%s error=%s", namespace, name, error)
+
+    async def _create(self, namespace: str, body: Json) -> bool:
+        """Write a new Event; an earlier process may have said the same: then it is said again, counted anew."""
+        try:
+            await self._api.create(in_namespace(EVENTS, namespace), body, PartialObject)
+        except AlreadyExists:
+            changed = {key: body[key] for key in ("count", "lastTimestamp")}
+            await self._api.merge_patch(named(EVENTS, body["metadata"]["name"], namespace=namespace), changed, PartialObject)
+        return True
 
     def _new(self, name: str, about: ObjectReference, type_: EventType, reason: str, text: str) -> Json:
         """The Event; about a cluster-scoped object it lives in `default`, where `kubectl describe` looks for it."""

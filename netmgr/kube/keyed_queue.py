@@ -45,6 +45,10 @@ class KeyedQueue(Generic[K]):
         """Keys waiting or being worked on, without delayed ones."""
         return len(self._waiting) + len(self._working)
 
+    def keys(self) -> list[K]:
+        """Keys waiting or being worked on, without delayed ones."""
+        return [*self._waiting, *self._working]
+
     def add(self, key: K, *, urgent: bool = False) -> None:
         """Have the key worked on soon; a delayed add of the same key is thereby done."""
         self._cancel_timer(key)

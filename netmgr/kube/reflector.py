@@ -65,7 +65,8 @@ class Reflector(Generic[W]):
     ) -> None:
         self.synced = asyncio.Event()
         self.resource_version = ""
-        self.lists = 0
+        self.lists = self.watches = 0
+        self.path = path
         self._copy: Store[W] = Store(on_event)
         self._api, self._path, self._type = api, path, type_
         self._field_selector, self._label_selector = field_selector, label_selector
@@ -142,6 +143,7 @@ class Reflector(Generic[W]):
             "labelSelector": self._label_selector,
         }
         wanted = {key: value for key, value in query.items() if value}
+        self.watches += 1
         async with aclosing(self._api.watch(self._path, wanted, silence=self._silence)) as lines:
             async for line in lines:
                 self._handle(line)
