@@ -1,16 +1,17 @@
 """Which declared ranges count: two concurrent creations can pass any admission, so each object is accepted or told why not.
 
-Older objects win (creationTimestamp, then name). Ranges of a pool are accepted one by one: one that overlaps an older pool is
-left out, the others count. Nothing is allocated from a range that is not accepted.
+Older objects win (creationTimestamp, then name). Nothing is allocated from a range that is not accepted. Pools are judged in
+`ipam.accepted_pools`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipam.errors import AddressError
-from ipam.prefix import AddressRange, Prefix, RangeSet, parse_address, parse_prefix, parse_range
+from ipam.holdings import Holdings
+from ipam.prefix import AddressFamily, AddressRange, Prefix, RangeSet, parse_address, parse_prefix, parse_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +83,14 @@ def understand(kind: str, one: Declared) -> Parsed | Acceptance:
 def accept_subnets(subnets: Iterable[Declared]) -> dict[str, Acceptance]:
     """Verdicts on SpiderSubnets: a prefix may not overlap that of an older accepted one."""
     verdicts: dict[str, Acceptance] = {}
-    holders: list[tuple[str, Prefix]] = []
+    holders = {family: Holdings() for family in AddressFamily}
     for one in sorted(subnets, key=lambda subnet: subnet.age_order):
         parsed = understand("SpiderSubnet", one)
         if isinstance(parsed, Acceptance):
             verdicts[one.name] = parsed
             continue
-        other = next((name for name, prefix in holders if prefix.overlaps(parsed.prefix)), None)
+        held = holders[parsed.prefix.family]
+        other = next((name for name, _ in held.sharing([parsed.prefix.span])), None)
         if other is not None:
             message = (
                 f"SpiderSubnet {one.name}: {one.subnet} overlaps SpiderSubnet {other}, which is older; "
@@ -96,51 +98,6 @@ def accept_subnets(subnets: Iterable[Declared]) -> dict[str, Acceptance]:
             )
             verdicts[one.name] = Acceptance(accepted=False, reason="Overlap", message=message, prefix=parsed.prefix)
             continue
-        holders.append((one.name, parsed.prefix))
+        held.add(one.name, [parsed.prefix.span])
         verdicts[one.name] = Acceptance(accepted=True, prefix=parsed.prefix, ranges=parsed.addresses)
     return verdicts
-
-
-def accept_pools(pools: Iterable[Declared], subnets: Mapping[str, Acceptance]) -> dict[str, Acceptance]:
-    """Verdicts on SpiderIPPools: inside the accepted subnet of the same prefix, and apart from older pools."""
-    verdicts: dict[str, Acceptance] = {}
-    taken: list[tuple[str, RangeSet]] = []
-    for one in sorted(pools, key=lambda pool: pool.age_order):
-        parsed = understand("SpiderIPPool", one)
-        verdict = parsed if isinstance(parsed, Acceptance) else accept_pool(one, parsed, subnets, taken)
-        verdicts[one.name] = verdict
-        if verdict.ranges is not None and verdict.ranges.spans:
-            taken.append((one.name, verdict.ranges))
-    return verdicts
-
-
-def accept_pool(one: Declared, parsed: Parsed, subnets: Mapping[str, Acceptance], taken: list[tuple[str, RangeSet]]) -> Acceptance:
-    """The verdict on one pool, given the older ones."""
-    problems: list[str] = []
-    for name, subnet in subnets.items():
-        if not subnet.accepted or subnet.prefix is None or not subnet.prefix.overlaps(parsed.prefix):
-            continue
-        if subnet.prefix != parsed.prefix:
-            problems.append(f"subnet {parsed.prefix} overlaps SpiderSubnet {name} ({subnet.prefix}); write {subnet.prefix}")
-            return Acceptance(
-                accepted=False,
-                reason="Overlap",
-                message=f"SpiderIPPool {one.name}: {problems[0]}",
-                prefix=parsed.prefix,
-            )
-        outside = parsed.addresses.subtract(subnet.ranges or RangeSet(parsed.prefix.family))
-        if outside.spans:
-            problems.append(
-                f"{', '.join(outside.texts())} is not in spec.ips of SpiderSubnet {name}; add it there or choose others"
-            )
-            parsed = Parsed(parsed.prefix, parsed.ranges, parsed.excluded.union(outside))
-    addresses = parsed.addresses
-    for name, ranges in taken:
-        if ranges.family is addresses.family and (shared := addresses.intersect(ranges)).spans:
-            problems.append(f"{', '.join(shared.texts())} belongs to SpiderIPPool {name}, which is older; choose others")
-            addresses = addresses.subtract(shared)
-    if not problems:
-        return Acceptance(accepted=True, prefix=parsed.prefix, ranges=addresses)
-    message = f"SpiderIPPool {one.name}: " + "; ".join(problems)
-    reason = "PartlyAccepted" if addresses.spans else "Overlap"
-    return Acceptance(accepted=bool(addresses.spans), reason=reason, message=message, prefix=parsed.prefix, ranges=addresses)

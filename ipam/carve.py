@@ -23,10 +23,8 @@ class SubnetBook:
 
     def free(self) -> RangeSet:
         """Addresses that no pool has."""
-        left = self.addresses
-        for ranges in self.pools.values():
-            left = left.subtract(ranges)
-        return left
+        taken = merge(span for ranges in self.pools.values() for span in ranges.spans)
+        return self.addresses.subtract(RangeSet(self.addresses.family, taken))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ipam.acceptance import Acceptance, accept_pools, accept_subnets
+from ipam.acceptance import Acceptance, accept_subnets
+from ipam.accepted_pools import accept_pools
 from ipam.application import Application, auto_pool_name
 from ipam.ledger import PoolLedger
 from ipam.prefix import AddressFamily, RangeSet, address_of_name

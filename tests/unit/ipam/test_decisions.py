@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from ipam.acceptance import Declared, accept_pools, accept_subnets
+from ipam.acceptance import Declared, accept_subnets
+from ipam.accepted_pools import accept_pools
 from ipam.application import Application, auto_pool_name
 from ipam.prefix import AddressFamily
 from ipam.projection import Held, allocated_ips
