@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "install": "netmgr.commands.install",
     "uninstall": "netmgr.commands.uninstall",
+    "import": "netmgr.commands.importing",
     "controller": "netmgr.commands.controller",
     "agent": "netmgr.commands.agent",
     "crds": "netmgr.commands.crds",

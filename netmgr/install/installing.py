@@ -26,12 +26,12 @@ from netmgr.install.objects import (
     path_of,
     title,
 )
+from netmgr.install.spiderpool import writers
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
 
 OLDEST = (1, 31)
-SPIDERPOOL = "app.kubernetes.io/name=spiderpool"
 POLL_SECONDS = 0.2
 TOLD_SECONDS = 2.0
 Progress = Callable[[str], None]
@@ -86,12 +86,12 @@ class Installer:
             if (known.metadata.labels or {}).get(MANAGED_BY) != MANAGER:
                 raise InstallError(
                     f"CustomResourceDefinition {known.metadata.name} belongs to another product (it lacks the label "
-                    f"{MANAGED_BY}={MANAGER}); two products cannot own one kind: remove the other one, or its CRDs, first"
+                    f"{MANAGED_BY}={MANAGER}); two products cannot own one kind: take Spiderpool's over with `netmgr import "
+                    "spiderpool`, or remove the other product and its CRDs first"
                 )
-        others = await self.api.list(paths.DEPLOYMENTS, PartialObject, label_selector=SPIDERPOOL)
-        if others:
-            where = f"{others[0].metadata.namespace}/{others[0].metadata.name}"
-            raise InstallError(f"Deployment {where} is Spiderpool's controller, which owns the same kinds; remove it first")
+        running = await writers(self.api)
+        if running:
+            raise InstallError(f"Spiderpool still runs, and it owns the same kinds: {'; '.join(running)}")
 
     async def _apply(self, one: Json) -> Written:
         before = await self._present(one)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import POOLS, SUBNETS
+from netmgr.install.adopting import is_adopted, is_ours
 from netmgr.install.installing import Installer, Progress, Rollout, Written, until
 from netmgr.install.objects import (
     MANAGED_BY,
@@ -109,7 +110,11 @@ class Remover:
             known = await self.api.get(path, PartialObject)
         except NotFound:
             return
-        if (known.metadata.labels or {}).get(MANAGED_BY) != MANAGER:
+        if is_adopted(known.metadata):
+            self.done.append(Written(title(one), "kept"))
+            self.say(f"{title(one)} kept with its objects: it was there before netmgr")
+            return
+        if not is_ours(known.metadata):
             self.done.append(Written(title(one), "kept"))
             self.say(f"{title(one)} kept: it lacks the label {SELECTOR}")
             return
@@ -135,7 +140,6 @@ class Remover:
                 known = await self.api.get(path_of(one), PartialObject)
             except NotFound:
                 return ""
-            ours = (known.metadata.labels or {}).get(MANAGED_BY) == MANAGER
-            return f"{title(one)} is still there" if ours else ""
+            return f"{title(one)} is still there" if is_ours(known.metadata) and not is_adopted(known.metadata) else ""
 
         await until(f"{title(one)} to go", missing, self.say, self.seconds)

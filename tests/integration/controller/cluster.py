@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
+from netmgr.api.endpoint import ENDPOINTS
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod
@@ -205,6 +206,7 @@ class Cluster:
         """Remove cluster-scoped objects: other tests use the same API server."""
 
         async def remove(api: Api) -> None:
+            await remove_endpoints(api)
             for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, spider.RESERVED, *collections):
                 for one in await api.list(collection, PartialObject):
                     path = paths.named(collection, one.metadata.name)
@@ -218,6 +220,15 @@ class Cluster:
 
 
 CLUSTER_SCOPED = frozenset({allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS})
+
+
+async def remove_endpoints(api: Api) -> None:
+    """All SpiderEndpoints of all namespaces, whatever holds them back."""
+    for one in await api.list(ENDPOINTS, PartialObject):
+        path = paths.named(ENDPOINTS, one.metadata.name, namespace=one.metadata.namespace)
+        await api.merge_patch(path, {"metadata": {"finalizers": None}}, PartialObject)
+        with suppress(NotFound):  # its deletion had begun
+            await api.delete(path)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

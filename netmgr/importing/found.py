@@ -1,0 +1,89 @@
+"""What is there to be taken over: Spiderpool's objects and the Pods, as read at one time. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from netmgr.api.allocation import IPAllocation
+from netmgr.api.endpoint import SpiderEndpoint
+from netmgr.api.spider import Route, SpiderIPPool, SpiderReservedIP, SpiderSubnet
+from netmgr.api.workload import Node, Pod, PodStatus, Workload
+
+ETH0 = "eth0"
+
+
+class PodAddress(msgspec.Struct, frozen=True):
+    """One entry of a Pod's `status.podIPs`."""
+
+    ip: str = ""
+
+
+class ListedStatus(PodStatus, frozen=True, rename="camel"):
+    """A Pod's status with all addresses of its first interface, as the kubelet reports them."""
+
+    pod_ips: list[PodAddress] | None = msgspec.field(default=None, name="podIPs")
+
+
+class ListedPod(Pod, frozen=True, rename="camel"):
+    """A Pod with all its addresses."""
+
+    status: ListedStatus = ListedStatus()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the kubelet reports; nothing on the host's network."""
+        return () if self.spec.host_network else tuple(one.ip for one in self.status.pod_ips or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that was read. `workloads`: kind to `namespace/name` to object."""
+
+    subnets: tuple[SpiderSubnet, ...] = ()
+    pools: tuple[SpiderIPPool, ...] = ()
+    reservations: tuple[SpiderReservedIP, ...] = ()
+    endpoints: tuple[SpiderEndpoint, ...] = ()
+    pods: tuple[ListedPod, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
+    allocations: tuple[IPAllocation, ...] = ()
+
+
+class Source(StrEnum):
+    """Who says that somebody has an address."""
+
+    POOL = "SpiderIPPool"
+    ENDPOINT = "SpiderEndpoint"
+    POD = "Pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One statement about one address; what its source does not say is empty. `pod` is `namespace/name`."""
+
+    source: Source
+    address: str
+    pod: str
+    uid: str
+    pool: str = ""
+    interface: str = ""
+    node: str = ""
+    gateway: str = ""
+    routes: tuple[Route, ...] | None = None
+    owner_kind: str = ""
+    owner_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What does not fit, or is worth knowing. `harmless`: no conflict. The message ends with what becomes of the address."""
+
+    rule: str
+    object: str
+    message: str
+    remedy: str
+    harmless: bool = False
