@@ -6,6 +6,7 @@ from typing import Any
 
 from netmgr.api.meta import Json, Meta, PartialObject
 from netmgr.install.objects import MANAGED_BY, MANAGER, custom_resources, path_of, title
+from netmgr.install.spiderpool import GROUP
 from netmgr.kube.client import Api
 from netmgr.kube.errors import NotFound
 
@@ -40,7 +41,7 @@ async def adopt_kinds(api: Api, *, dry_run: bool) -> list[str]:
 
 
 async def _adopt(api: Api, one: Json, known: PartialObject | None) -> None:
-    if known is not None:
+    if known is not None and one["spec"]["group"] == GROUP:  # of netmgr's own group nobody else's can be
         former = (known.metadata.labels or {}).get(MANAGED_BY, "somebody")
         body: Json = {"metadata": {"uid": known.metadata.uid, "annotations": {ADOPTED: former}}}
         await api.merge_patch(path_of(one), body, PartialObject)
