@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ipam.errors import AnnotationError, quoted
@@ -25,6 +25,7 @@ PREFIX = "ipam.spidernet.io/"
 SUBNET, SUBNETS = PREFIX + "subnet", PREFIX + "subnets"
 POOL, POOLS = PREFIX + "ippool", PREFIX + "ippools"
 NUMBER, RECLAIM = PREFIX + "ippool-ip-number", PREFIX + "ippool-reclaim"
+RETAIN_ORDINALS = "netmgr.io/retain-ordinals"
 NAMESPACE_DEFAULTS = {
     AddressFamily.IPV4: PREFIX + "default-ipv4-ippool",
     AddressFamily.IPV6: PREFIX + "default-ipv6-ippool",
@@ -71,6 +72,7 @@ class AddressRequest:
     interfaces: tuple[InterfaceRequest, ...] = ()
     number: IpNumber | None = None
     reclaim: bool = True
+    retain_ordinals: bool = False
 
     @property
     def wants_auto_pool(self) -> bool:
@@ -83,13 +85,15 @@ def parse_request(annotations: Mapping[str, str] | None, namespace: Mapping[str,
     pod = annotations or {}
     number = parse_number(pod[NUMBER]) if NUMBER in pod else None
     reclaim = parse_bool(RECLAIM, pod[RECLAIM]) if RECLAIM in pod else True
+    retain = parse_bool(RETAIN_ORDINALS, pod[RETAIN_ORDINALS]) if RETAIN_ORDINALS in pod else False
+    rules = AddressRequest(number=number, reclaim=reclaim, retain_ordinals=retain)
     for plural, single, source in ((SUBNETS, SUBNET, Source.SUBNET), (POOLS, POOL, Source.POOL)):
         if plural in pod:
-            return AddressRequest(interfaces=parse_list(plural, pod[plural], source), number=number, reclaim=reclaim)
+            return replace(rules, interfaces=parse_list(plural, pod[plural], source))
         if single in pod:
             entry = parse_entry(single, pod[single], decode(single, pod[single]), source)
-            return AddressRequest(interfaces=(entry,), number=number, reclaim=reclaim)
-    return AddressRequest(interfaces=namespace_defaults(namespace or {}), number=number, reclaim=reclaim)
+            return replace(rules, interfaces=(entry,))
+    return replace(rules, interfaces=namespace_defaults(namespace or {}))
 
 
 def parse_number(text: str) -> IpNumber:

@@ -105,11 +105,6 @@ def named_pools(names: Iterable[str], family: AddressFamily, pools: Mapping[str,
     return list(chosen)
 
 
-def default_pools(family: AddressFamily, pools: Mapping[str, PoolView]) -> list[str]:
-    """Pools with `spec.default`, by name."""
-    return sorted(p.name for p in pools.values() if p.default and p.family is family)
-
-
 def candidates(names: Iterable[str], family: AddressFamily, pools: Mapping[str, PoolView], pod: PodView) -> list[Candidate]:
     """Each named pool with the first rule that refuses it."""
     return [Candidate(name, refusal(pools.get(name), family, pod)) for name in names]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from netmgr.api.meta import Condition, LabelSelector, Meta
@@ -48,9 +50,10 @@ class PodTemplate(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RollingUpdate(msgspec.Struct, frozen=True, rename="camel"):
-    """Parameters of a rolling update; `max_surge` is a number of Pods or a percentage."""
+    """Parameters of a rolling update; each is a number of Pods or a percentage."""
 
     max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
 
 
 class UpdateStrategy(msgspec.Struct, frozen=True, rename="camel"):
@@ -58,6 +61,12 @@ class UpdateStrategy(msgspec.Struct, frozen=True, rename="camel"):
 
     type: str = ""
     rolling_update: RollingUpdate | None = None
+
+
+class Ordinals(msgspec.Struct, frozen=True):
+    """Where a StatefulSet begins to count."""
+
+    start: int = 0
 
 
 class WorkloadSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,6 +79,7 @@ class WorkloadSpec(msgspec.Struct, frozen=True, rename="camel"):
     update_strategy: UpdateStrategy = UpdateStrategy()
     parallelism: int | None = None
     completions: int | None = None
+    ordinals: Ordinals | None = None
     job_template: JobTemplate | None = None
 
 
@@ -86,11 +96,31 @@ class WorkloadStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Workload(msgspec.Struct, frozen=True, rename="camel"):
-    """A Deployment, ReplicaSet, StatefulSet, DaemonSet, Job or CronJob."""
+    """A Deployment, ReplicaSet, StatefulSet, DaemonSet, Job or CronJob, or a third party's object that runs Pods."""
 
     metadata: Meta
     spec: WorkloadSpec
     status: WorkloadStatus = WorkloadStatus()
+
+
+class ThirdPartyObject(msgspec.Struct, frozen=True):
+    """An object of a kind that netmgr does not know beforehand: its spec is read field by field, as far as it can be."""
+
+    metadata: Meta
+    spec: dict[str, Any] | None = None
+
+
+class ScaleSpec(msgspec.Struct, frozen=True):
+    """How many Pods there shall be."""
+
+    replicas: int = 0
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """autoscaling/v1 Scale, the subresource `scale` of any kind that has replicas."""
+
+    metadata: Meta
+    spec: ScaleSpec = ScaleSpec()
 
 
 class LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):

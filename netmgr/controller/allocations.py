@@ -15,6 +15,7 @@ from netmgr.api.meta import Json, ObjectReference
 from netmgr.api.workload import Pod
 from netmgr.controller import codec
 from netmgr.controller.fencing import fenced, rules_of, text_of, time_of
+from netmgr.controller.retention import is_retained
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import Conflict, NotFound
@@ -44,7 +45,8 @@ class Allocations:
         rules, state, report = rules_of(self.world, one.spec.pool), await self._pod_state(one), self._report(one)
         unanswered = state in {PodState.GONE, PodState.FINISHED} and report in {Report.NONE, Report.ASKED}
         proof = await fenced(self.world, one, rules.grace) if unanswered else Fence.NONE
-        decision = decide(state, report, retained=self._retained(one), cooldown=bool(rules.cooldown), surplus=surplus, fenced=proof)
+        retained = await is_retained(self.world, one) if state is not PodState.LIVES else False
+        decision = decide(state, report, retained=retained, cooldown=bool(rules.cooldown), surplus=surplus, fenced=proof)
         try:
             await self._do(one, decision, rules.cooldown)
         except (Conflict, NotFound) as error:
@@ -111,16 +113,6 @@ class Allocations:
         if pod.status.phase in codec.TERMINAL:
             return PodState.FINISHED
         return PodState.LIVES if pod.metadata.deletion_timestamp is None else PodState.TERMINATING
-
-    def _retained(self, one: IPAllocation) -> bool:
-        """Whether a StatefulSet's ordinal keeps the address for its next Pod."""
-        claimant = one.spec.claimant
-        if claimant.kind != "StatefulSet" or claimant.ordinal is None:
-            return False
-        owner = self.world.workloads["StatefulSet"].store.get(f"{claimant.namespace}/{claimant.name}")
-        if owner is None or owner.metadata.uid != claimant.uid or owner.metadata.deletion_timestamp:
-            return False
-        return claimant.ordinal < (owner.spec.replicas if owner.spec.replicas is not None else 1)
 
     async def _do(self, one: IPAllocation, decision: Decision, cooldown: timedelta) -> None:
         meta, now = one.metadata, self.world.api.server_time()

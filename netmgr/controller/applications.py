@@ -1,138 +1,232 @@
 """Auto pools: each application that names a subnet has one pool per interface and family, of the size its replicas ask for.
 
 I/O: the range is carved by a resourceVersion-guarded write to the subnet's status before the pool is created or grown; a pool
-shrinks before the range is given back.
+shrinks before the range is given back. What pools an application wants and has is `netmgr.controller.auto_pools`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ipam.annotations import AddressRequest, Source, parse_request
+import msgspec
+
+from ipam.annotations import AddressRequest, parse_request
 from ipam.application import Application
 from ipam.carve import Carved, CarveShortage, SubnetBook, plan_carve
 from ipam.errors import AnnotationError
-from ipam.prefix import AddressFamily, RangeSet
-from ipam.projection import controlled_pools
+from ipam.prefix import RangeSet
 from ipam.size import desired_size
 from netmgr.api import spider
-from netmgr.api.meta import Json, ObjectReference
-from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import SpiderIPPool, SpiderSubnet
 from netmgr.api.workload import Workload
 from netmgr.controller import codec
-from netmgr.controller.kinds import KINDS, pods_at_once, surge, template_of
-from netmgr.controller.owners import controller_of
+from netmgr.controller.auto_pools import (
+    Wanted,
+    annotations_of,
+    changes,
+    home,
+    is_of,
+    outlives,
+    place_of,
+    pool_body,
+    subnet_name,
+    wanted_pools,
+)
+from netmgr.controller.books import Books
+from netmgr.controller.kinds import KINDS, Kind, keeps_all_running, ordinals_of, parts_of, pods_at_once, surge, template_of
+from netmgr.controller.owners import controller_of, goes_on, kind_of
+from netmgr.controller.third_party import has_template, read_live
 from netmgr.controller.world import Problem, World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
 from netmgr.kube.events import EventRecorder
 
 log = logging.getLogger(__name__)
-LONGEST_LABEL = 63
-RETRY_SECONDS = 1.0
-Naming = Callable[[Application, AddressFamily, str], str]
-"""What the pool of an application, family and interface is called."""
+LATER = 60.0
+"""Seconds until an application is looked at again whose kind cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One auto pool as it should be."""
+class Unsized:
+    """What an application wants cannot be told (yet): its pools stay as they are."""
 
-    name: str
-    application: Application
-    family: AddressFamily
-    interface: str
-    subnets: tuple[str, ...]
-    size: int
-    request: AddressRequest
+    reason: str = ""
+    message: str = ""
 
 
 class Applications:
-    """Handler of the key "app": `Kind/namespace/name`."""
+    """Handler of the key "app": an application's book key."""
 
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
+        self.books = Books(world)
 
-    async def fit(self, key: str) -> float | None:
+    async def fit(self, book_key: str) -> float | None:
         """Make the application's pools what its template and replicas say, or remove them with it."""
-        kind, _, object_key = key.partition("/")
-        if kind not in KINDS:
+        parts = parts_of(book_key)
+        kind = self.world.kind(parts[0]) if parts is not None else None
+        if parts is None:
             return None
-        workload = self.world.live_workloads[kind].get(object_key)
-        await self._remove_orphans(kind, object_key, workload)
+        if kind is None:
+            return await self._meet(book_key)
+        workload = self.world.live_workloads[kind.key].get(parts[1])
         if workload is None:
-            self.world.problems.pop(book_key(kind, object_key), None)
+            return await self._end(book_key, kind, parts[1])
+        if workload.metadata.deletion_timestamp:
             return None
-        if workload.metadata.deletion_timestamp or is_part_of_another(kind, workload):
-            return None
-        template = template_of(workload)
-        if template.spec.host_network:
-            return None
-        application = codec.application_of(kind, workload)
+        application = codec.application_of(kind.key, workload)
         try:
-            request = parse_request(template.metadata.annotations)
+            wanted = await self._wanted(kind, workload, application)
         except AnnotationError as error:
-            self._tell(application, "BadAnnotation", str(error))
+            wanted = Unsized("BadAnnotation", str(error))
+        if isinstance(wanted, Unsized):
+            if wanted.message:
+                self._tell(application, wanted.reason, wanted.message)
             return None
-        again: float | None = None
-        size = desired_size(request.number, pods_at_once(kind, workload), surge(kind, workload))
-        for wanted in wanted_pools(application, request, size, self.world.auto_pool):
-            pending = await self._fit_pool(wanted)
-            again = RETRY_SECONDS if pending else again
-        return again
+        for one in wanted:
+            await self._fit_pool(one)
+        await self._retire(book_key, keep=self._kept(application, wanted))
+        return None
 
-    async def _fit_pool(self, wanted: Wanted) -> bool:
-        """Carve and write one pool, in the first of its subnets that has room; True if a shrink waits for addresses in use."""
-        pool = self.world.pools.store.get(wanted.name)
+    async def _meet(self, book_key: str) -> float | None:
+        """Pools of a kind that nobody has watched since this process began."""
+        parts = parts_of(book_key)
+        if parts is None or not self.world.pools_of(book_key):
+            return None
+        problem = await self.world.third_party.follow(parts[0])
+        if problem:
+            log.warning("pools_left_alone application=%s error=%s", book_key, problem)
+            return LATER
+        return await self.fit(book_key)
+
+    async def _end(self, book_key: str, kind: Kind, object_key: str) -> float | None:
+        """The copy shows no such application; its pools go only if the API server says so too."""
+        for told in (self.world.problems, self.world.hints, self.world.asked):
+            told.pop(book_key, None)
+        if self.world.pools_of(book_key) and await read_live(self.world.api, kind, object_key) is not None:
+            return 1.0
+        await self._retire(book_key, keep=set())
+        return None
+
+    async def _wanted(self, kind: Kind, workload: Workload, application: Application) -> list[Wanted] | Unsized:
+        """The pools that the template asks for; AnnotationError where it cannot be understood."""
+        self.world.hints.pop(application.book_key, None)
+        if template_of(workload).spec.host_network or is_part_of_another(kind, workload):
+            return []
+        annotations = template_of(workload).metadata.annotations if has_template(workload) else self._asked(application)
+        if annotations is None and not has_template(workload):
+            return Unsized()
+        request = parse_request(annotations)
+        if not request.wants_auto_pool:
+            return []
+        if not kind.built_in:
+            object_key = f"{application.namespace}/{application.name}"
+            replicas = await self.world.third_party.replicas(kind, object_key)
+            if replicas is None and (request.number is None or request.number.flexible):
+                words = (
+                    f"{application} has no scale that says how many Pods it runs, so its pool needs a size: "
+                    'write ipam.spidernet.io/ippool-ip-number: "N" with the number of addresses'
+                )
+                return Unsized("SizeUnknown", words)
+            workload = msgspec.structs.replace(workload, spec=msgspec.structs.replace(workload.spec, replicas=replicas or 0))
+        return self._sized(kind, workload, application, request)
+
+    def _sized(self, kind: Kind, workload: Workload, application: Application, request: AddressRequest) -> list[Wanted]:
+        """One pool per interface and family, of the size that the replicas, a rollout and retained ordinals need."""
+        pods = pods_at_once(kind, workload)
+        size = desired_size(request.number, pods, surge(kind, workload))
+        if request.number is not None and size == pods and keeps_all_running(kind, workload):
+            self.world.hints[application.book_key] = (
+                f"a rollout of {application} starts a new Pod before it ends an old one (maxUnavailable comes to 0), and the pool "
+                f'has no address more than replicas; write ipam.spidernet.io/ippool-ip-number: "+1", or allow maxUnavailable 1'
+            )
+        retained = self._beyond(workload) if request.retain_ordinals and (request.number is None or request.number.flexible) else 0
+        return wanted_pools(application, request, size + retained)
+
+    def _beyond(self, workload: Workload) -> int:
+        """Ordinals that were scaled away and keep their addresses."""
+        present = ordinals_of(workload)
+        held = self.world.by_owner.get(workload.metadata.uid, {}).values()
+        return len({one.spec.claimant.ordinal for one in held if one.spec.claimant.ordinal not in present})
+
+    def _asked(self, application: Application) -> dict[str, str] | None:
+        """What the Pods' own annotations say, or said when the pools were made, where the application has no template."""
+        asked = self.world.asked.get(application.book_key)
+        return dict(asked) if asked is not None else annotations_of(self.world.pools_of(application.book_key))
+
+    def _kept(self, application: Application, wanted: list[Wanted]) -> set[str]:
+        """Pools to be left alone: those that are wanted, and those whose successor has not been made yet."""
+        pools = self.world.pools_of(application.book_key)
+        homes = {(one.interface, one.family): home(one, pools) for one in wanted}
+        kept = {one.metadata.name for one in homes.values() if one is not None}
+        waiting = {place for place, found in homes.items() if found is None}
+        return kept | {one.metadata.name for one in pools if place_of(one) in waiting and is_of(one, application)}
+
+    async def _fit_pool(self, wanted: Wanted) -> None:
+        """Carve and write one pool, in the first of its subnets that has room. A shrink that waits comes with a release."""
+        pools = self.world.pools_of(wanted.application.book_key)
+        pool = home(wanted, pools)
         short: list[str] = []
-        for subnet in await self._subnets_for(wanted, pool):
-            plan, have = self._plan(wanted, subnet)
-            if isinstance(plan, CarveShortage):
-                short.append(str(plan))
-                continue
-            self._clear(wanted.application)
-            await self._write(wanted, subnet, pool, have, plan)
-            return plan.pending > 0
+        for subnet in self._subnets_for(wanted, pool):
+            async with self.books.of(subnet) as book:
+                name = wanted.name(subnet, self.world.pools.store) if pool is None else pool.metadata.name
+                plan, have = self._plan(wanted, name, book)
+                if isinstance(plan, CarveShortage):
+                    short.append(str(plan))
+                    continue
+                self._clear(wanted.application)
+                await self._write(wanted, name, book, pool, have, plan)
+            if pool is None:
+                self._tell_of_move(wanted, name, pools)
+            return
         if short:
             self._tell(wanted.application, "SubnetFull", "; ".join(short))
-        return False
 
-    def _plan(self, wanted: Wanted, subnet: SpiderSubnet) -> tuple[Carved | CarveShortage, RangeSet]:
+    def _plan(self, wanted: Wanted, name: str, subnet: SpiderSubnet) -> tuple[Carved | CarveShortage, RangeSet]:
         """What to carve out of an accepted subnet, and what the pool has there."""
         book = codec.book_of(subnet)
-        ranges = {name: codec.ranges_of(wanted.family, texts) for name, (texts, _) in book.items()}
+        ranges = {pool: codec.ranges_of(wanted.family, texts) for pool, (texts, _) in book.items()}
         ranges |= self._manual_ranges(subnet, ranges)
-        ledger = self.world.ledger(wanted.name)
+        ledger = self.world.ledger(name)
         used = frozenset(ledger.held) if ledger is not None else frozenset()
         addresses = self.world.unreserved(self.world.verdicts()[0][subnet.metadata.name].ranges or RangeSet(wanted.family))
-        have = ranges.get(wanted.name, RangeSet(wanted.family))
+        have = ranges.get(name, RangeSet(wanted.family))
         size = wanted.size + have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
-        plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), wanted.name, size, used)
+        plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), name, size, used)
         return plan, have
 
-    async def _write(self, wanted: Wanted, subnet: SpiderSubnet, pool: SpiderIPPool | None, have: RangeSet, plan: Carved) -> None:
+    async def _write(
+        self, wanted: Wanted, name: str, subnet: SpiderSubnet, pool: SpiderIPPool | None, have: RangeSet, plan: Carved
+    ) -> None:
         """Grow: book first, then the pool. Shrink: the ledger, the pool, then the book."""
+        texts, key = plan.ranges.texts(), wanted.application.book_key
         if plan.ranges.size >= have.size:
-            await self._book(subnet, wanted.name, plan.ranges.texts(), wanted.application.book_key)
-            await self._write_pool(wanted, subnet, pool, plan.ranges)
-            return
-        self.world.shrink(wanted.name, plan.ranges)
-        await self._write_pool(wanted, subnet, pool, plan.ranges)
-        await self._book(subnet, wanted.name, plan.ranges.texts(), wanted.application.book_key)
+            await self.books.enter(subnet, name, texts, key)
+        else:
+            self.world.shrink(name, plan.ranges)
+        if pool is None:
+            await self.world.api.create(spider.POOLS, pool_body(wanted, name, subnet, texts), SpiderIPPool)
+        elif body := changes(wanted, pool, texts):
+            body["metadata"] = {**body.get("metadata", {}), "resourceVersion": pool.metadata.resource_version}
+            await self.world.api.merge_patch(paths.named(spider.POOLS, name), body, SpiderIPPool)
+        if plan.ranges.size < have.size:
+            await self.books.enter(subnet, name, texts, key)
 
-    async def _subnets_for(self, wanted: Wanted, pool: SpiderIPPool | None) -> list[SpiderSubnet]:
-        """The subnets to try, in the user's order, read live. A pool that exists stays in its own."""
-        usable = [name for name in wanted.subnets if self._is_usable(wanted, name)]
-        if pool is not None:
-            home = [name for name in usable if self.world.subnets.store[name].spec.subnet == pool.spec.subnet]
-            if usable and not home:
-                words = f"SpiderIPPool {wanted.name} lies in {pool.spec.subnet}, and no subnet of that prefix is named any more"
-                remedy = "name it again, or delete the application and make it anew to have a pool in another subnet"
-                self._tell(wanted.application, "SubnetChanged", f"{words}; {remedy}")
-            usable = home
-        return [await self.world.api.get(paths.named(spider.SUBNETS, name), SpiderSubnet) for name in usable]
+    def _tell_of_move(self, wanted: Wanted, name: str, pools: list[SpiderIPPool]) -> None:
+        """A pool in another subnet: the application is told where its Pods go, and what becomes of the old pool."""
+        old = [one for one in pools if wanted.is_for(one) and is_of(one, wanted.application)]
+        for one in old:
+            words = (
+                f"Pods that name the subnet get addresses of SpiderIPPool {name} from now on; SpiderIPPool {one.metadata.name} "
+                f"({subnet_name(one)}) serves the Pods that were made before and goes with the last of them"
+            )
+            self.events.record(codec.application_reference(wanted.application), "Normal", "SubnetChanged", words)
+
+    def _subnets_for(self, wanted: Wanted, pool: SpiderIPPool | None) -> list[str]:
+        """The subnets to try, in the user's order. A pool that exists stays in its own."""
+        names = wanted.subnets if pool is None else (subnet_name(pool),)
+        return [name for name in names if self._is_usable(wanted, name)]
 
     def _is_usable(self, wanted: Wanted, name: str) -> bool:
         """Whether a subnet may serve the pool; where it may not, the application is told why."""
@@ -161,153 +255,36 @@ class Applications:
                 found[name] = verdict.ranges
         return found
 
-    async def _book(self, subnet: SpiderSubnet, pool: str, ranges: list[str] | None, application: str) -> None:
-        """Write one entry of the book (None removes it), guarded by the version it was planned on."""
-        book = codec.book_of(subnet)
-        before = dict(book)
-        if ranges is None:
-            book.pop(pool, None)
-        else:
-            book[pool] = (ranges, application)
-        if book == before:
-            return
-        body: Json = {
-            "metadata": {"resourceVersion": subnet.metadata.resource_version},
-            "status": {"controlledIPPools": controlled_pools(book)},
-        }
-        await self.world.api.merge_patch(paths.named(spider.SUBNETS, subnet.metadata.name, "status"), body, SpiderSubnet)
-
-    async def _write_pool(self, wanted: Wanted, subnet: SpiderSubnet, pool: SpiderIPPool | None, ranges: RangeSet) -> None:
-        """Create the pool, or give it the new ranges."""
-        texts = ranges.texts()
-        if pool is None:
-            await self.world.api.create(spider.POOLS, pool_body(wanted, subnet, texts), SpiderIPPool)
-            return
-        if pool.spec.ips != texts:
-            body: Json = {"metadata": {"resourceVersion": pool.metadata.resource_version}, "spec": {"ips": texts}}
-            await self.world.api.merge_patch(paths.named(spider.POOLS, pool.metadata.name), body, SpiderIPPool)
-
-    async def _remove_orphans(self, kind: str, object_key: str, workload: Workload | None) -> None:
-        """Delete auto pools of this name whose application is gone or another one, once nobody holds their addresses."""
-        owner = book_key(kind, object_key)
-        live = workload.metadata.uid if workload is not None else ""
-        for pool in list(self.world.pools.store.values()):
-            notes = pool.metadata.annotations or {}
-            if notes.get(codec.APPLICATION) != owner or notes.get(codec.APPLICATION_UID) == live:
+    async def _retire(self, owner: str, keep: set[str]) -> None:
+        """Delete the application's other auto pools once nobody holds their addresses, and close their entries in the books."""
+        for pool in self.world.pools_of(owner):
+            name = pool.metadata.name
+            if name in keep or outlives(pool) or self.world.by_pool.get(name) or pool.metadata.deletion_timestamp:
                 continue
-            if notes.get(codec.RECLAIM) == "false" or self.world.by_pool.get(pool.metadata.name):
-                continue
-            if not pool.metadata.deletion_timestamp:
-                path = paths.named(spider.POOLS, pool.metadata.name)
-                try:
-                    await self.world.api.delete(path, uid=pool.metadata.uid, resource_version=pool.metadata.resource_version)
-                except NotFound:
-                    log.info("pool already gone pool=%s", pool.metadata.name)
-        await self._close_books(owner, live)
-
-    async def _close_books(self, application: str, live: str) -> None:
-        """Give back ranges of pools that are gone."""
-        for known in list(self.world.subnets.store.values()):
-            gone = [
-                name
-                for name, (_, owner) in codec.book_of(known).items()
-                if owner == application and name not in self.world.pools.store and not belongs(name, live)
-            ]
-            for name in gone:
-                subnet = await self.world.api.get(paths.named(spider.SUBNETS, known.metadata.name), SpiderSubnet)
-                await self._book(subnet, name, None, "")
+            try:
+                await self.world.api.delete(
+                    paths.named(spider.POOLS, name), uid=pool.metadata.uid, resource_version=pool.metadata.resource_version
+                )
+            except NotFound:
+                log.info("pool already gone pool=%s", name)
+        await self.books.close(owner)
 
     def _tell(self, application: Application, reason: str, message: str) -> None:
         """Say it on the workload, and to its Pods that wait."""
-        self.events.record(reference(application), "Warning", reason, message)
-        self.world.problems[application.book_key] = Problem(reason, message)
-        self.world.wake_waiting()
+        self.events.record(codec.application_reference(application), "Warning", reason, message)
+        problem = Problem(reason, message)
+        if self.world.problems.get(application.book_key) != problem:
+            self.world.problems[application.book_key] = problem
+            self.world.wake_waiting()
 
     def _clear(self, application: Application) -> None:
         self.world.problems.pop(application.book_key, None)
 
 
-def book_key(kind: str, object_key: str) -> str:
-    """The entry of a subnet's book for `namespace/name` of a kind."""
-    namespace, _, name = object_key.partition("/")
-    return f"{KINDS[kind].group_version.replace('/', '_')}_{kind}_{namespace}_{name}"
-
-
-def is_part_of_another(kind: str, workload: Workload) -> bool:
-    """Whether a Deployment or CronJob made it, whose pools serve its Pods."""
+def is_part_of_another(kind: Kind, workload: Workload) -> bool:
+    """Whether what controls it is the application, whose pools serve its Pods."""
     above = controller_of(workload.metadata)
-    return above is not None and above.kind == KINDS[kind].parent
-
-
-def wanted_pools(application: Application, request: AddressRequest, size: int, name: Naming) -> list[Wanted]:
-    """The pools that a request asks for, one per interface and family."""
-    return [
-        Wanted(name(application, family, one.interface), application, family, one.interface, subnets, size, request)
-        for one in request.interfaces
-        if one.source is Source.SUBNET
-        for family, subnets in one.names.items()
-    ]
-
-
-def belongs(pool: str, uid: str) -> bool:
-    """Whether an auto pool's name ends in this UID's last group."""
-    return bool(uid) and pool.endswith(uid.rpartition("-")[2])
-
-
-def reference(application: Application) -> ObjectReference:
-    """The application as the subject of an Event."""
-    return ObjectReference(
-        kind=application.kind,
-        api_version=application.group_version,
-        namespace=application.namespace,
-        name=application.name,
-        uid=application.uid,
-    )
-
-
-def pool_body(wanted: Wanted, subnet: SpiderSubnet, ranges: list[str]) -> Json:
-    """A new auto pool, with the labels and the affinity that Spiderpool's tools look for."""
-    application = wanted.application
-    labels = {
-        LabelKeys.OWNER_SUBNET: subnet.metadata.name,
-        LabelKeys.APPLICATION_GV: application.group_version.replace("/", "_"),
-        LabelKeys.APPLICATION_KIND: application.kind,
-        LabelKeys.APPLICATION_NAMESPACE: application.namespace,
-        LabelKeys.APPLICATION_NAME: application.name,
-        LabelKeys.APPLICATION_UID: application.uid,
-        LabelKeys.INTERFACE: wanted.interface,
-        LabelKeys.IP_VERSION: wanted.family.word,
-        LabelKeys.RECLAIM: str(wanted.request.reclaim).lower(),
-    }
-    group, _, version = application.group_version.rpartition("/")
-    affinity = {
-        "app-api-group": group,
-        "app-api-version": version,
-        "app-kind": application.kind,
-        "app-namespace": application.namespace,
-        "app-name": application.name,
-    }
-    spec: Json = {
-        "ipVersion": wanted.family.number,
-        "subnet": subnet.spec.subnet,
-        "ips": ranges,
-        "podAffinity": {"matchLabels": {LabelKeys.PREFIX + key: value for key, value in affinity.items()}},
-    }
-    if subnet.spec.gateway:
-        spec["gateway"] = subnet.spec.gateway
-    if subnet.spec.routes:
-        spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in subnet.spec.routes]
-    notes = {codec.APPLICATION: application.book_key, codec.APPLICATION_UID: application.uid}
-    notes[codec.RECLAIM] = str(wanted.request.reclaim).lower()
-    if wanted.request.number is not None:
-        notes[LabelKeys.IP_NUMBER] = str(wanted.request.number)
-    return {
-        "apiVersion": spider.GROUP_VERSION,
-        "kind": "SpiderIPPool",
-        "metadata": {
-            "name": wanted.name,
-            "labels": {key: value for key, value in labels.items() if len(value) <= LONGEST_LABEL},
-            "annotations": notes,
-        },
-        "spec": spec,
-    }
+    known = KINDS.get(kind.key)
+    if above is None or (known is not None and not known.is_revision):
+        return False
+    return goes_on(kind.key, kind_of(above))

@@ -12,23 +12,17 @@ from ipam.errors import AddressError
 from ipam.prefix import AddressFamily, RangeSet
 from ipam.selection import PodView, PoolView, Requirement, Selector
 from netmgr.api.allocation import IPAllocation
-from netmgr.api.meta import LabelSelector, Meta
-from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderReservedIP, SpiderSubnet
+from netmgr.api.meta import LabelSelector, Meta, ObjectReference
+from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod, Workload
-from netmgr.controller.kinds import KINDS
+from netmgr.controller.kinds import MACHINES, KindKey
 
 APPLICATION = "netmgr.io/application"
 APPLICATION_UID = "netmgr.io/application-uid"
+SUBNET = "netmgr.io/subnet"
 RECLAIM = "netmgr.io/reclaim"
 MIRROR, CONFIG_HASH = "kubernetes.io/config.mirror", "kubernetes.io/config.hash"
 TERMINAL = frozenset({"Succeeded", "Failed"})
-
-
-def auto_place(pool: SpiderIPPool) -> tuple[str, AddressFamily, str] | None:
-    """Which application's pool it is, for which family and interface; None for a pool made by hand."""
-    uid = (pool.metadata.annotations or {}).get(APPLICATION_UID)
-    interface = (pool.metadata.labels or {}).get(LabelKeys.INTERFACE)
-    return (uid, family_of(pool.spec.subnet), interface) if uid and interface else None
 
 
 def family_of(text: str) -> AddressFamily:
@@ -69,7 +63,7 @@ def pool_view(pool: SpiderIPPool, verdict: Acceptance | None, free: int) -> Pool
         terminating=pool.metadata.deletion_timestamp is not None,
         disabled=spec.disable,
         default=spec.default,
-        application=(pool.metadata.annotations or {}).get(APPLICATION, ""),
+        application=owner_of(pool),
         node_names=frozenset(spec.node_name or ()),
         node_selector=selector_of(spec.node_affinity),
         namespaces=frozenset(spec.namespace_name or ()),
@@ -90,10 +84,17 @@ def pod_view(pod: Pod, application: Application | None, node: Meta | None, names
     )
 
 
-def application_of(kind: str, workload: Workload) -> Application:
-    """A workload of a built-in kind as an application."""
+def application_of(kind: KindKey, workload: Workload) -> Application:
+    """A workload as an application."""
     meta = workload.metadata
-    return Application(group_version=KINDS[kind].group_version, kind=kind, namespace=meta.namespace, name=meta.name, uid=meta.uid)
+    return Application(group_version=kind[0], kind=kind[1], namespace=meta.namespace, name=meta.name, uid=meta.uid)
+
+
+def application_reference(owner: Application) -> ObjectReference:
+    """The application as the subject of an Event."""
+    return ObjectReference(
+        kind=owner.kind, api_version=owner.group_version, namespace=owner.namespace, name=owner.name, uid=owner.uid
+    )
 
 
 def needs_addresses(pod: Pod) -> bool:
@@ -110,11 +111,26 @@ def runtime_uid(pod: Pod) -> str:
 
 
 def ordinal_of(pod: Pod, application: Application | None) -> int | None:
-    """The number at the end of a StatefulSet Pod's name."""
+    """The number at the end of a StatefulSet Pod's name (of whatever group); a virtual machine has one Pod, whatever its name."""
+    if application is not None and application.kind in MACHINES:
+        return 0
     if application is None or application.kind != "StatefulSet":
         return None
     base, _, number = pod.metadata.name.rpartition("-")
     return int(number) if base == application.name and number.isdigit() else None
+
+
+def owner_of(pool: SpiderIPPool) -> str:
+    """Book key of an auto pool's application; empty for a pool made by hand."""
+    return (pool.metadata.annotations or {}).get(APPLICATION, "")
+
+
+def claim_of(one: IPAllocation) -> tuple[str, int, str, AddressFamily] | None:
+    """What the address belongs to where it belongs to an ordinal: owner's UID, ordinal, interface, family."""
+    claimant = one.spec.claimant
+    if claimant.ordinal is None:
+        return None
+    return (claimant.uid, claimant.ordinal, one.spec.interface, family_of(one.spec.address))
 
 
 def book_of(subnet: SpiderSubnet) -> dict[str, tuple[list[str], str]]:

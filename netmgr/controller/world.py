@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ipam.acceptance import Acceptance, accept_subnets
 from ipam.accepted_pools import accept_pools
-from ipam.application import Application, auto_pool_name
 from ipam.ledger import PoolLedger
 from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
@@ -23,8 +22,10 @@ from netmgr.api.meta import PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
-from netmgr.controller.kinds import KINDS, Kind
+from netmgr.controller.kinds import KINDS, Kind, KindKey, parts_of
 from netmgr.controller.metrics import Metrics
+from netmgr.controller.third_party import ThirdParty
+from netmgr.controller.views import PoolViews
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.keyed_queue import KeyedQueue
@@ -33,6 +34,8 @@ from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind, OnEvent, key_of
 
 Key = tuple[str, str]
+Claim = tuple[str, int, str, AddressFamily]
+"""What an ordinal's address belongs to: the owner's UID, the ordinal, interface and family."""
 AGENTS = "netmgr.io/component=agent"
 BOOT_ID, NODE = "netmgr.io/boot-id", "netmgr.io/node"
 
@@ -45,7 +48,11 @@ class Problem(NamedTuple):
 
 
 class World:
-    """Reflectors with indexes. Keys: ("pod", ns/name), ("allocation"|"pool"|"subnet", name), ("app", Kind/ns/name)."""
+    """Reflectors with indexes. Keys: ("pod", ns/name), ("allocation"|"pool"|"subnet", name), ("app", book key).
+
+    `problems` says by book key why an application has no pool, `hints` why its pool may be too small, `asked` what its Pods'
+    annotations are where its own object has no template.
+    """
 
     def __init__(self, api: Api, namespace: str, queue: KeyedQueue[Key]) -> None:
         self.api, self.queue = api, queue
@@ -53,11 +60,15 @@ class World:
         self.copying: list[asyncio.Task[None]] = []
         self.waiting: dict[str, str] = {}  # Pods without all their addresses, and the reason where they were told one
         self.problems: dict[str, Problem] = {}
-        self.auto_pools: dict[tuple[str, AddressFamily, str], str] = {}
+        self.hints: dict[str, str] = {}
+        self.asked: dict[str, Mapping[str, str]] = {}
         self.observers: list[OnEvent[IPAllocation]] = []
         self.further: list[Reflector[Any]] = []
         self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
         self.by_pod: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
+        self.by_claim: defaultdict[Claim, dict[str, IPAllocation]] = defaultdict(dict)
+        self.by_owner: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
+        self.by_application: defaultdict[str, dict[str, SpiderIPPool]] = defaultdict(dict)
         self.ledgers: dict[str, PoolLedger] = {}
         self.claimed: dict[str, set[tuple[str, AddressFamily]]] = {}
         self._agents: dict[str, tuple[str, float]] = {}
@@ -67,9 +78,11 @@ class World:
         bound = "spec.nodeName!="
         self.pods = Reflector(api, paths.PODS, Pod, field_selector=bound, on_event=self._on_pod)
         self.workloads = {
-            one.name: Reflector(api, one.collection, Workload, on_event=self._on_workload(one)) for one in KINDS.values()
+            one.key: Reflector(api, one.collection, Workload, on_event=self._on_workload(one)) for one in KINDS.values()
         }
-        self.live_workloads = {name: one.store for name, one in self.workloads.items()}
+        self.live_workloads: dict[KindKey, dict[str, Workload]] = {key: one.store for key, one in self.workloads.items()}
+        self.third_party = ThirdParty(api, self.live_workloads, self._on_workload)
+        self.views = PoolViews(self.pool_free)
         self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject)
         self.nodes = Reflector(api, paths.NODES, Node, on_event=self._on_node)
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
@@ -97,6 +110,19 @@ class World:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.third_party.stop()
+
+    def kind(self, key: KindKey) -> Kind | None:
+        """A kind that is watched."""
+        return KINDS.get(key) or self.third_party.kinds.get(key)
+
+    def pools_of(self, book_key: str) -> list[SpiderIPPool]:
+        """Auto pools of an application (or of earlier ones of its kind, namespace and name), by name."""
+        return [pool for _, pool in sorted(self.by_application.get(book_key, {}).items())]
+
+    def holders(self, claim: Claim) -> list[IPAllocation]:
+        """Allocations of one ordinal, interface and family: more than one while the ordinal moves to another pool."""
+        return list(self.by_claim.get(claim, {}).values())
 
     def trouble(self) -> str:
         """What keeps the copies from following the cluster, in words; empty: nothing."""
@@ -119,6 +145,7 @@ class World:
     def _forget_verdicts(self) -> None:
         """What was declared has changed."""
         self._verdicts = None
+        self.views.expire()
         self._addresses.clear()
 
     def ledger(self, pool: str) -> PoolLedger | None:
@@ -138,10 +165,11 @@ class World:
             ledger.resize(addresses)
         return ledger
 
-    def auto_pool(self, application: Application, family: AddressFamily, interface: str) -> str:
-        """Name of the application's pool: as it is called where there is one (Spiderpool has other schemes), else as it will be."""
-        known = self.auto_pools.get((application.uid, family, interface))
-        return known or auto_pool_name(application, family, interface)
+    def pool_free(self, pool: str) -> tuple[Acceptance | None, int]:
+        """The verdict on a pool, and how many addresses it can still give."""
+        verdict = self.verdicts()[1].get(pool)
+        ledger = self.ledger(pool)
+        return verdict, ledger.free if ledger is not None else 0
 
     def unreserved(self, ranges: RangeSet) -> RangeSet:
         """The addresses that Pods may have."""
@@ -169,10 +197,6 @@ class World:
         for key in self.waiting:
             self.queue.add(("pod", key))
 
-    def pods_of(self, application_key: str) -> Iterator[str]:
-        """Keys of waiting Pods; their application is looked at again anyway."""
-        yield from (key for key in self.waiting if application_key)
-
     def _on_pod(self, kind: EventKind, pod: Pod, _old: Pod | None) -> None:
         key = key_of(pod.metadata)
         for name in self.by_pod.get(pod.metadata.uid, {}):
@@ -190,9 +214,8 @@ class World:
                 self._wake_pods_of(workload)
             if old is not None and event is not EventKind.DELETED and is_same(workload, old):
                 return
-            self.queue.add(("app", f"{kind.name}/{key_of(workload.metadata)}"), urgent=True)
-            if kind.name == "StatefulSet":
-                self._settle_ordinals(workload.metadata.uid)
+            self.queue.add(("app", kind.book_key(key_of(workload.metadata))), urgent=True)
+            self._settle_ordinals(workload.metadata.uid)
 
         return tell
 
@@ -203,10 +226,9 @@ class World:
             self.queue.add(("pod", key), urgent=True)
 
     def _settle_ordinals(self, uid: str) -> None:
-        """A StatefulSet was scaled or deleted: ordinals that it no longer has keep no address."""
-        for name, one in self.allocations.store.items():
-            if one.spec.claimant.uid == uid:
-                self.queue.add(("allocation", name))
+        """A StatefulSet was scaled or deleted, a machine is gone: ordinals that are no more keep no address."""
+        for name in self.by_owner.get(uid, ()):
+            self.queue.add(("allocation", name))
 
     def _on_subnet(self, _kind: EventKind, subnet: SpiderSubnet, old: SpiderSubnet | None) -> None:
         self.queue.add(("subnet", subnet.metadata.name))
@@ -220,15 +242,17 @@ class World:
             self._forget_verdicts()
             for pool in self.pools.store:
                 self.queue.add(("pool", pool))
-            for kind, workloads in self.live_workloads.items():
-                for key in workloads:
-                    self.queue.add(("app", f"{kind}/{key}"))
+            for kind_key, workloads in self.live_workloads.items():
+                kind = self.kind(kind_key)
+                if kind is not None:
+                    for key in workloads:
+                        self.queue.add(("app", kind.book_key(key)))
             self.wake_waiting()
 
     def _on_reservation(self, *_: object) -> None:
         """More addresses or fewer: pools make up for it, waiting Pods look again; who holds an address keeps it."""
         self._forget_verdicts()
-        owners = {(pool.metadata.annotations or {}).get(codec.APPLICATION, "") for pool in self.pools.store.values()}
+        owners = set(self.by_application)
         for book_key in owners | self.problems.keys():
             self._poke_application(book_key)
         self.wake_waiting()
@@ -236,24 +260,21 @@ class World:
     def _on_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
         name = pool.metadata.name
         self.queue.add(("pool", name))
-        self._name_auto_pool(kind, pool, old)
+        owner = codec.owner_of(pool)
+        drop(self.by_application, codec.owner_of(old or pool), name)
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
+            self.views.forget(name)
+        else:
+            if owner:
+                self.by_application[owner][name] = pool
+            self.views.put(pool)
         if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
             self._forget_verdicts()
             self._poke_subnet_of(pool)
             self.wake_waiting()
-            if owner := (pool.metadata.annotations or {}).get(codec.APPLICATION):
+            if owner:
                 self._poke_application(owner)
-
-    def _name_auto_pool(self, kind: EventKind, pool: SpiderIPPool, old: SpiderIPPool | None) -> None:
-        """Keep what an application's pool is called."""
-        before = codec.auto_place(old) if old is not None else None
-        if before is not None and self.auto_pools.get(before) == pool.metadata.name:
-            del self.auto_pools[before]
-        place = codec.auto_place(pool)
-        if place is not None and kind is not EventKind.DELETED:
-            self.auto_pools.setdefault(place, pool.metadata.name)
 
     def _poke_subnet_of(self, pool: SpiderIPPool) -> None:
         for name, subnet in self.subnets.store.items():
@@ -261,9 +282,8 @@ class World:
                 self.queue.add(("subnet", name))
 
     def _poke_application(self, book_key: str) -> None:
-        parts = book_key.split("_", 4)  # an annotation: anybody who may write pools may have written it
-        if len(parts) == 5 and parts[2] in KINDS:
-            self.queue.add(("app", "/".join(parts[2:])))
+        if parts_of(book_key) is not None:
+            self.queue.add(("app", book_key))
 
     def _on_allocation(self, kind: EventKind, one: IPAllocation, old: IPAllocation | None) -> None:
         name, pool = one.metadata.name, one.spec.pool
@@ -276,12 +296,17 @@ class World:
                 ledger.release(value)
             self.wake_waiting()
             owner = self.pools.store.get(pool)
-            if owner is not None and (key := (owner.metadata.annotations or {}).get(codec.APPLICATION)):
+            if owner is not None and (key := codec.owner_of(owner)):
                 self._poke_application(key)
             self.queue.add(("pod", codec.held_by(one)))
         else:
             self.by_pool[pool][name] = one
             self.by_pod[one.spec.pod.uid][name] = one
+            if (claim := codec.claim_of(one)) is not None:
+                self.by_claim[claim][name] = one
+                self.by_owner[claim[0]][name] = one
+                for other in self.by_claim[claim]:  # an ordinal that has moved to another pool gives up its old address
+                    self.queue.add(("allocation", other))
             for other in self.by_pod[one.spec.pod.uid]:
                 self.queue.add(("allocation", other))
             if (ledger := self.ledgers.get(pool)) is not None:
@@ -307,6 +332,9 @@ class World:
             held.pop(old.metadata.name, None)
             if not held:
                 del self.by_pod[old.spec.pod.uid]
+        if (claim := codec.claim_of(old)) is not None:
+            for index, key in ((self.by_claim, claim), (self.by_owner, claim[0])):
+                drop(index, key, old.metadata.name)
 
     def _on_node(self, _kind: EventKind, node: Node, old: Node | None) -> None:
         """A node that is declared out of service, or has been started anew, holds nothing of its old Pods any more."""
@@ -327,13 +355,25 @@ class World:
         self.wake_waiting()
 
 
+def drop(index: dict[Any, dict[str, Any]], key: object, name: str) -> None:
+    """Take a name out of an index, and the key with its last one."""
+    if key in index:
+        index[key].pop(name, None)
+        if not index[key]:
+            del index[key]
+
+
 def is_same(one: Workload, old: Workload) -> bool:
-    """Whether nothing has changed that matters here (most changes of a workload are to its status)."""
-    return (one.spec, one.status, one.metadata.uid, one.metadata.deletion_timestamp) == (
+    """Whether nothing has changed that matters here (most changes of a workload are to its status).
+
+    The generation tells of what a third party's object says about its scale: only that object knows where.
+    """
+    return (one.spec, one.status, one.metadata.uid, one.metadata.deletion_timestamp, one.metadata.generation) == (
         old.spec,
         old.status,
         old.metadata.uid,
         old.metadata.deletion_timestamp,
+        old.metadata.generation,
     )
 
 

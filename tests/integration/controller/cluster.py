@@ -178,6 +178,13 @@ class Cluster:
         suffix = f"_Deployment_{self.namespace}_{application}"
         return next((p for p in found if (p.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)), None)
 
+    def subnets_of(self, application: str) -> list[str]:
+        """Prefixes of an application's auto pools."""
+        found: list[SpiderIPPool] = self.call(lambda api: api.list(spider.POOLS, SpiderIPPool))
+        suffix = f"_{self.namespace}_{application}"
+        mine = [one for one in found if (one.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)]
+        return sorted(one.spec.subnet for one in mine)
+
     def pool_counts(self, application: str) -> tuple[int | None, int | None] | None:
         pool = self.auto_pool(application)
         return (pool.status.allocated_ip_count, pool.status.total_ip_count) if pool else None

@@ -85,18 +85,39 @@ def test_the_second_subnet_serves_where_the_first_has_no_room(cluster: Cluster) 
     assert pool.spec.subnet == "10.61.0.0/24"
 
 
-def test_a_pool_does_not_leave_its_subnet_and_the_application_is_told(cluster: Cluster) -> None:
+def test_an_application_that_names_another_subnet_moves_there_and_loses_no_pod(cluster: Cluster) -> None:
     wants = {"ipam.spidernet.io/subnet": '{"ipv4":["one"]}', "ipam.spidernet.io/ippool-ip-number": "2"}
+    moved = wants | {"ipam.spidernet.io/subnet": '{"ipv4":["two"]}'}
     with cluster.controller():
         cluster.subnet("one", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
         cluster.subnet("two", "10.61.0.0/24", "10.61.0.1-10.61.0.30")
-        cluster.deployment("app", 1, wants)
-        before = eventually(lambda: cluster.auto_pool("app"), lambda found: found is not None, what="a pool")
-        cluster.annotate("app", wants | {"ipam.spidernet.io/subnet": '{"ipv4":["two"]}'})
+        owner = cluster.deployment("app", 1, wants)
+        cluster.pods("app", wants, owner, 1)
+        old = next(iter(cluster.held(1)))
+        cluster.annotate("app", moved)
+        eventually(lambda: cluster.subnets_of("app"), lambda found: found == ["10.60.0.0/24", "10.61.0.0/24"], what="two pools")
         told = eventually(lambda: cluster.event_messages("app"), bool, what="a word")
-        after = cluster.auto_pool("app")
-        book = cluster.book("two")
-    assert any("lies in 10.60.0.0/24" in text for text in told)
-    assert before is not None
-    assert after is not None
-    assert (after.metadata.uid, after.spec.ips, book) == (before.metadata.uid, before.spec.ips, "")
+        cluster.pods("app", moved, owner, 2)
+        new = next(iter(set(cluster.held(2)) - {old}))
+        cluster.delete(paths.PODS, "app-rs-1", gracePeriodSeconds=0)
+        eventually(lambda: cluster.allocations()[old].status.phase, lambda phase: phase == "Releasing", what="the question")
+        cluster.detach(old)
+        eventually(lambda: cluster.subnets_of("app"), lambda found: found == ["10.61.0.0/24"], what="the old pool is gone")
+        eventually(lambda: cluster.book("one"), lambda book: "app" not in book, what="its range is given back")
+    assert new.startswith("10.61.0.")
+    assert any("goes with the last of them" in text for text in told)
+
+
+def test_a_rollout_without_a_spare_address_says_what_is_wrong(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "+0"}
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
+        owner = cluster.deployment("app", 1, wants)
+        cluster.pods("app", wants, owner, 1)
+        cluster.held(1)
+        cluster.pods("app", wants, owner, 2)
+        message = eventually(lambda: cluster.refusal("app-rs-2"), bool, what="a reason on the surge Pod")
+        told = eventually(lambda: cluster.event_messages("app"), bool, what="a word on the Deployment")
+    assert "maxUnavailable" in message
+    assert '"+1"' in message
+    assert any("maxUnavailable" in text for text in told)
