@@ -30,6 +30,7 @@ from netmgr.api.allocation import ALLOCATIONS, IPAllocation
 from netmgr.api.delegation import DELEGATIONS, NodeDelegation
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
+from netmgr.kube.lean import LeanTransport
 from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind
 
@@ -194,5 +195,5 @@ async def run_agent(settings: AgentSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Api(load(settings.kubeconfig), user_agent="netmgr-agent") as api:
+    async with Api(load(settings.kubeconfig), user_agent="netmgr-agent", transport=LeanTransport) as api:
         await Agent(api, settings).run(stop)

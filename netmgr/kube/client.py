@@ -8,7 +8,6 @@ Partial structs are for reading. What is written is a plain JSON object, since a
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -18,16 +17,18 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
 
 from netmgr.api.meta import Json, PartialObject
 from netmgr.kube.config import ApiAccess
 from netmgr.kube.errors import ApiError, Gone, NotFound, RequestTimeout, Status, Unauthorized, Unavailable, error_of
 from netmgr.kube.paths import resource_of
+from netmgr.kube.transport import Reply, Request, Stream, Transport, TransportError
 
 T = TypeVar("T")
+R = TypeVar("R", Reply, Stream)
 
 DEFAULT_TIMEOUT = 10.0
 MERGE_PATCH = "application/merge-patch+json"
@@ -45,8 +46,6 @@ METHODS = {
 Observer = Callable[[str, int, float, str], None]
 """Called at the end of each request: verb, HTTP status (0: no answer), seconds, and the reason of a refusal."""
 LINE_LIMIT = 16 * 1024 * 1024
-GOODBYE_SECONDS = 0.05
-"""A TLS connection that is closed in the middle of an answer still exchanges a goodbye, which aiohttp does not wait for (3.14)."""
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -84,47 +83,38 @@ def decoder_of(type_: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - msgsp
     return msgspec.json.Decoder(type_)
 
 
-def _keepalive_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's AddrInfoType
-    """A TCP socket that notices a dead peer within 30 s although a watch never writes."""
-    made = socket.socket(address[0], address[1], address[2])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    made.setblocking(False)
-    return made
-
-
 class Api:
     """The API server. Use as `async with Api(load(kubeconfig), user_agent="netmgr-agent") as api`.
 
+    `transport` carries the requests: aiohttp's, unless the process is to stay small.
     `requests` counts what was sent, by (verb, resource); verbs are Kubernetes' own (get, list, watch, create, ...).
     """
 
-    def __init__(self, access: ApiAccess, *, user_agent: str = "netmgr", timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        access: ApiAccess,
+        *,
+        user_agent: str = "netmgr",
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: Callable[[ApiAccess], Transport] | None = None,
+    ) -> None:
         self.access = access
         self.requests: Counter[tuple[str, str]] = Counter()
-        self._agent = user_agent
+        self._headers = {"User-Agent": user_agent, "Accept": JSON, "Accept-Encoding": "identity"}
         self._timeout = timeout
-        self._open: aiohttp.ClientSession | None = None
-        self._cut_off = False
+        self._make = transport or _pooled
+        self._transport: Transport | None = None
         self._heard: tuple[str, float] | None = None
         self.observe: Observer | None = None
 
     async def __aenter__(self) -> Api:
-        connector = aiohttp.TCPConnector(
-            ssl=self.access.ssl_context(), limit=0, keepalive_timeout=75, socket_factory=_keepalive_socket
-        )
-        headers = {"User-Agent": self._agent, "Accept": JSON, "Accept-Encoding": "identity"}
-        self._open = aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=False)
+        self._transport = self._make(self.access)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
-        if self._cut_off:
-            await asyncio.sleep(GOODBYE_SECONDS)
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
 
     def server_time(self) -> datetime:
         """The API server's clock (UTC, to the second), from its last answer; before the first one the wall clock."""
@@ -203,19 +193,20 @@ class Api:
 
     async def watch(self, path: str, query: Mapping[str, str], *, silence: float) -> AsyncGenerator[bytes, None]:
         """Lines of a watch stream, complete ones only; Unavailable when it breaks or stays silent for `silence` s."""
-        self._cut_off = True
         call = Call("watch", path, query={"watch": "true", **query})
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence)
         began, status = time.perf_counter(), 0
         try:
-            async with await self._answer(call, limits) as answer:
-                status = answer.status
-                self._observed(call, status, began)
-                if answer.status != 200:
-                    raise error_of(str(call), self._status(answer.status, await answer.read()))
-                async for line in _lines(answer.content):
+            stream = self._note(await self._open(call).stream(await self._request(call), silence=silence))
+            status = stream.status
+            self._observed(call, status, began)
+            try:
+                if status != 200:
+                    raise error_of(str(call), self._status(status, await _whole(stream)))
+                async for line in _lines(stream):
                     yield line
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as broken:
+            finally:
+                await stream.close()
+        except (TransportError, OSError, TimeoutError, ValueError) as broken:
             if not status:
                 self._observed(call, status, began)
             raise Unavailable(str(call), Status(message=f"watch broken: {broken!r}")) from broken
@@ -256,40 +247,35 @@ class Api:
         """One request and its answer: HTTP status and body."""
         seconds = self._timeout if call.timeout is None else call.timeout
         try:
-            async with await self._answer(call, aiohttp.ClientTimeout(total=seconds)) as answer:
-                raw = await answer.read()
-        except asyncio.CancelledError:
-            self._cut_off = True
-            raise
+            async with asyncio.timeout(seconds):
+                reply = self._note(await self._open(call).exchange(await self._request(call)))
         except TimeoutError as late:
-            self._cut_off = True
             raise RequestTimeout(str(call), Status(message=f"no answer within {seconds:g} s")) from late
-        except (aiohttp.ClientError, OSError) as broken:
+        except (TransportError, OSError, ValueError) as broken:
             raise Unavailable(str(call), Status(message=f"cannot reach {self.access.server}: {broken!r}")) from broken
-        if answer.status >= 300:
-            raise error_of(str(call), self._status(answer.status, raw))
-        return answer.status, raw
+        if reply.status >= 300:
+            raise error_of(str(call), self._status(reply.status, reply.body))
+        return reply.status, reply.body
 
-    async def _answer(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        if self._open is None:
+    def _open(self, call: Call) -> Transport:
+        if self._transport is None:
             raise Unavailable(str(call), Status(message="the client is closed"))
+        return self._transport
+
+    async def _request(self, call: Call) -> Request:
         self.requests[call.verb, resource_of(call.path)] += 1
-        headers = {"Content-Type": call.content} if call.body is not None else {}
+        headers = self._headers | ({"Content-Type": call.content} if call.body is not None else {})
         token = await asyncio.to_thread(self.access.token) if self.access.token_is_stale() else self.access.token()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        answer = await self._open.request(
-            METHODS[call.verb],
-            f"{self.access.server}{call.path}",
-            params=call.query,
-            data=None if call.body is None else msgspec.json.encode(call.body),
-            headers=headers,
-            timeout=limits,
-            server_hostname=self.access.tls_server_name or None,
-            allow_redirects=False,
-        )
-        if "Date" in answer.headers:
-            self._heard = answer.headers["Date"], time.clock_gettime(time.CLOCK_BOOTTIME)
+        target = f"{call.path}?{urlencode(call.query, quote_via=quote)}" if call.query else call.path
+        body = None if call.body is None else msgspec.json.encode(call.body)
+        return Request(METHODS[call.verb], target, headers, body)
+
+    def _note(self, answer: R) -> R:
+        """Keep the server's clock from an answer's head."""
+        if answer.date:
+            self._heard = answer.date, time.clock_gettime(time.CLOCK_BOOTTIME)
         return answer
 
     @staticmethod
@@ -311,11 +297,26 @@ async def exists(api: Api, path: str) -> bool:
     return True
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+def _pooled(access: ApiAccess) -> Transport:
+    """The transport of aiohttp, which is imported only by who uses it."""
+    from netmgr.kube.pooled import PooledTransport
+
+    return PooledTransport(access)
+
+
+async def _whole(stream: Stream) -> bytes:
+    """The body of a stream that ends."""
+    body = b""
+    while piece := await stream.piece():
+        body += piece
+    return body
+
+
+async def _lines(stream: Stream) -> AsyncGenerator[bytes, None]:
     """Newline-terminated lines of any length up to LINE_LIMIT; a partial last line is dropped."""
     rest = b""
-    async for chunk in content.iter_any():
-        *whole, rest = (rest + chunk).split(b"\n")
+    while piece := await stream.piece():
+        *whole, rest = (rest + piece).split(b"\n")
         if len(rest) > LINE_LIMIT:
             raise ValueError(f"a watch event is longer than {LINE_LIMIT} bytes")
         for line in whole:

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from netmgr.kube.errors import ConfigurationError
 from netmgr.kube.exec_plugin import run_exec_plugin
 
@@ -103,6 +101,8 @@ def _token_file(path: Path) -> TokenSource:
 
 
 def _from_kubeconfig(path: Path) -> ApiAccess:
+    import yaml  # a process in a cluster has no kubeconfig
+
     try:
         parsed = yaml.safe_load(path.read_text())
     except OSError as error:

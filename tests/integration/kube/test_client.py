@@ -19,9 +19,17 @@ from netmgr.kube.leader import LeaderLease
 from netmgr.kube.paths import EVENTS, LEASES, in_namespace, named
 from netmgr.kube.reflector import EventKind, Reflector
 from netmgr.kube.update import update
+from tests.carriers import CARRIERS, Carrier
 from tests.integration.apiserver import ApiServer
 
 MAPS = "/api/v1/configmaps"
+
+
+@pytest.fixture(params=CARRIERS)
+def transport(request: pytest.FixtureRequest) -> Carrier:
+    """Each way of carrying requests."""
+    carrier: Carrier = request.param
+    return carrier
 
 
 def config_map(name: str) -> Json:
@@ -40,9 +48,9 @@ async def reflecting(reflector: Reflector[PartialObject]) -> AsyncIterator[None]
             await task
 
 
-def test_a_stale_delete_is_refused(api_server: ApiServer, namespace: str) -> None:
+def test_a_stale_delete_is_refused(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     async def scene() -> None:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             home = in_namespace(MAPS, namespace)
             first = await api.create(home, config_map("a"), PartialObject)
             with pytest.raises(AlreadyExists):
@@ -62,9 +70,11 @@ def test_a_stale_delete_is_refused(api_server: ApiServer, namespace: str) -> Non
     asyncio.run(scene())
 
 
-def test_a_user_without_rights_is_refused_and_its_requests_are_counted(api_server: ApiServer, namespace: str) -> None:
+def test_a_user_without_rights_is_refused_and_its_requests_are_counted(
+    api_server: ApiServer, namespace: str, transport: Carrier
+) -> None:
     async def scene() -> None:
-        async with Api(load(api_server.kubeconfig_of("nobody")), user_agent=f"count-{namespace}") as api:
+        async with Api(load(api_server.kubeconfig_of("nobody")), transport=transport, user_agent=f"count-{namespace}") as api:
             with pytest.raises(Forbidden):
                 await api.list(in_namespace(MAPS, namespace), PartialObject)
 
@@ -72,9 +82,9 @@ def test_a_user_without_rights_is_refused_and_its_requests_are_counted(api_serve
     assert api_server.request_counts(f"count-{namespace}") == {("list", "configmaps"): 1}
 
 
-def test_a_lost_race_is_run_again(api_server: ApiServer, namespace: str) -> None:
+def test_a_lost_race_is_run_again(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     async def scene() -> dict[str, str] | None:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             path = named(MAPS, "race", namespace=namespace)
             stale = await api.create(in_namespace(MAPS, namespace), config_map("race"), PartialObject)
             await api.merge_patch(path, {"metadata": {"labels": {"other": "1"}}}, PartialObject)
@@ -85,9 +95,9 @@ def test_a_lost_race_is_run_again(api_server: ApiServer, namespace: str) -> None
     assert asyncio.run(scene()) == {"other": "1", "mine": "1"}
 
 
-def test_a_list_in_pages_is_complete(api_server: ApiServer, namespace: str) -> None:
+def test_a_list_in_pages_is_complete(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     async def scene() -> set[str]:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             home = in_namespace(MAPS, namespace)
             await asyncio.gather(*(api.create(home, config_map(f"m{number}"), PartialObject) for number in range(11)))
             return {one.metadata.name for one in await api.list(home, PartialObject, page=3)}
@@ -95,11 +105,11 @@ def test_a_list_in_pages_is_complete(api_server: ApiServer, namespace: str) -> N
     assert asyncio.run(scene()) == {f"m{number}" for number in range(11)}
 
 
-def test_the_reflector_outlives_a_killed_api_server(own_api_server: ApiServer) -> None:
+def test_the_reflector_outlives_a_killed_api_server(own_api_server: ApiServer, transport: Carrier) -> None:
     reported: list[tuple[EventKind, str]] = []
 
     async def scene() -> None:
-        async with Api(load(own_api_server.kubeconfig), timeout=3.0) as api:
+        async with Api(load(own_api_server.kubeconfig), transport=transport, timeout=3.0) as api:
             home = in_namespace(MAPS, "default")
             reflector = Reflector(
                 api, home, PartialObject, on_event=lambda kind, item, _: reported.append((kind, item.metadata.name))
@@ -121,9 +131,11 @@ def lease(api: Api, namespace: str, identity: str) -> LeaderLease:
     return LeaderLease(api, namespace, "leader", identity, duration=2.0, deadline=1.2, period=0.2)
 
 
-def test_one_leads_and_the_other_follows_when_it_gives_the_lease_back(api_server: ApiServer, namespace: str) -> None:
+def test_one_leads_and_the_other_follows_when_it_gives_the_lease_back(
+    api_server: ApiServer, namespace: str, transport: Carrier
+) -> None:
     async def scene() -> str | None:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             first, second = lease(api, namespace, "first"), lease(api, namespace, "second")
             await first.acquire()
             with pytest.raises(TimeoutError):
@@ -137,9 +149,9 @@ def test_one_leads_and_the_other_follows_when_it_gives_the_lease_back(api_server
     assert asyncio.run(scene()) == "second"
 
 
-def test_a_leader_that_is_overthrown_ends_and_releases_nothing(api_server: ApiServer, namespace: str) -> None:
+def test_a_leader_that_is_overthrown_ends_and_releases_nothing(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     async def scene() -> str | None:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             path = named(LEASES, "leader", namespace=namespace)
             running = asyncio.create_task(lease(api, namespace, "first").run(_lead))
             while not await _held(api, path):  # noqa: ASYNC110 - another task changes it
@@ -152,9 +164,9 @@ def test_a_leader_that_is_overthrown_ends_and_releases_nothing(api_server: ApiSe
     assert asyncio.run(scene()) == "usurper"
 
 
-def test_a_dead_leader_is_followed_after_the_duration(api_server: ApiServer, namespace: str) -> None:
+def test_a_dead_leader_is_followed_after_the_duration(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     async def scene() -> float:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             await lease(api, namespace, "dead").acquire()
             begun = asyncio.get_running_loop().time()
             await asyncio.wait_for(lease(api, namespace, "heir").acquire(), 5.0)
@@ -174,11 +186,11 @@ async def _held(api: Api, path: str) -> bool:
         return False
 
 
-def test_the_same_event_is_counted_not_repeated(api_server: ApiServer, namespace: str) -> None:
+def test_the_same_event_is_counted_not_repeated(api_server: ApiServer, namespace: str, transport: Carrier) -> None:
     about = ObjectReference(kind="Pod", api_version="v1", namespace=namespace, name="a", uid="u")
 
     async def scene() -> int:
-        async with Api(load(api_server.kubeconfig)) as api:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
             recorder = EventRecorder(api, "test", rate=1000.0)
             task = asyncio.create_task(recorder.run())
             for _ in range(5):

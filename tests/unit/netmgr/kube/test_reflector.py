@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from netmgr.api.meta import PartialObject
 from netmgr.kube.client import Api
 from netmgr.kube.config import ApiAccess
 from netmgr.kube.reflector import EventKind, Reflector
+from tests.carriers import CARRIERS, Carrier
 from tests.unit.netmgr.kube.hostile import PATH, Fault, HostileServer
 
 Reported = list[tuple[EventKind, str, str]]
@@ -29,11 +31,11 @@ STEPS = st.one_of(
 
 
 @asynccontextmanager
-async def reflecting(server: HostileServer, reported: Reported) -> AsyncIterator[Reflector[PartialObject]]:
+async def reflecting(server: HostileServer, reported: Reported, transport: Carrier) -> AsyncIterator[Reflector[PartialObject]]:
     def note(kind: EventKind, item: PartialObject, old: PartialObject | None) -> None:
         reported.append((kind, item.metadata.name, (old or item).metadata.uid if kind is EventKind.DELETED else item.metadata.uid))
 
-    async with Api(ApiAccess(server.url), timeout=2.0) as api:
+    async with Api(ApiAccess(server.url), timeout=2.0, transport=transport) as api:
         reflector = Reflector(api, PATH, PartialObject, on_event=note, page=2, silence=0.2, longest_pause=0.02)
         task = asyncio.create_task(reflector.run())
         try:
@@ -56,13 +58,15 @@ def told(reported: Reported) -> dict[str, str]:
     return world
 
 
-async def play(steps: Sequence[Step], first_faults: Sequence[Fault]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+async def play(
+    steps: Sequence[Step], first_faults: Sequence[Fault], transport: Carrier
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """The server's objects, the copy and what the events told, by name to UID, once all is quiet."""
     reported: Reported = []
     async with HostileServer() as server:
         await server.put("first")
         server.faults = list(first_faults)
-        async with reflecting(server, reported) as reflector:
+        async with reflecting(server, reported, transport) as reflector:
             for what, name in steps:
                 if what == "put":
                     await server.put(name)
@@ -82,20 +86,22 @@ async def play(steps: Sequence[Step], first_faults: Sequence[Fault]) -> tuple[di
     return theirs, ours, told(reported)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("transport", CARRIERS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(list(Fault)), max_size=4))
-def test_the_copy_and_the_events_end_up_equal_to_the_server(steps: list[Step], faults: list[Fault]) -> None:
-    theirs, ours, reported = asyncio.run(play(steps, faults))
+def test_the_copy_and_the_events_end_up_equal_to_the_server(transport: Carrier, steps: list[Step], faults: list[Fault]) -> None:
+    theirs, ours, reported = asyncio.run(play(steps, faults, transport))
     assert ours == theirs
     assert reported == theirs
 
 
-def test_an_object_that_was_made_anew_while_nobody_watched_is_deleted_then_added() -> None:
+@pytest.mark.parametrize("transport", CARRIERS)
+def test_an_object_that_was_made_anew_while_nobody_watched_is_deleted_then_added(transport: Carrier) -> None:
     async def scene() -> Reported:
         reported: Reported = []
         async with HostileServer() as server:
             await server.put("a")
-            async with reflecting(server, reported) as reflector:
+            async with reflecting(server, reported, transport) as reflector:
                 await reflector.synced.wait()
                 server.faults = [Fault.SILENT]
                 server.forget_history()
@@ -113,26 +119,28 @@ def test_an_object_that_was_made_anew_while_nobody_watched_is_deleted_then_added
     assert [kind for kind, name, _ in events if name == "a"] == [EventKind.DELETED, EventKind.ADDED]
 
 
-def test_an_expired_page_begins_the_list_anew_and_tells_nothing_twice() -> None:
+@pytest.mark.parametrize("transport", CARRIERS)
+def test_an_expired_page_begins_the_list_anew_and_tells_nothing_twice(transport: Carrier) -> None:
     async def scene() -> Reported:
         reported: Reported = []
         async with HostileServer() as server:
             for name in "abcde":
                 await server.put(name)
             server.faults = [Fault.NONE, Fault.EXPIRED_PAGE]
-            async with reflecting(server, reported) as reflector:
+            async with reflecting(server, reported, transport) as reflector:
                 await reflector.synced.wait()
         return reported
 
     assert sorted(name for _, name, _ in asyncio.run(scene())) == list("abcde")
 
 
-def test_a_silent_watch_is_given_up() -> None:
+@pytest.mark.parametrize("transport", CARRIERS)
+def test_a_silent_watch_is_given_up(transport: Carrier) -> None:
     async def scene() -> int:
         reported: Reported = []
         async with HostileServer() as server:
             server.faults = [Fault.NONE, Fault.SILENT]
-            async with reflecting(server, reported) as reflector:
+            async with reflecting(server, reported, transport) as reflector:
                 await reflector.synced.wait()
                 await server.put("a")
                 await reflector.wait_at_least(str(server.version), timeout=3)
