@@ -28,6 +28,7 @@ class GrantedRoute(msgspec.Struct, frozen=True, gc=False):
 class Grant(msgspec.Struct, frozen=True, rename="camel"):
     """One address that an ADD is answered with; `prefix_length` is the subnet's. `origin` is opaque here.
 
+    `clean_gateway`: the interface gets no default route, only those in `routes`.
     `name` and `uid` are those of the object the address was granted by; `origin` is that object's spec as it was.
     """
 
@@ -37,6 +38,7 @@ class Grant(msgspec.Struct, frozen=True, rename="camel"):
     prefix_length: int
     gateway: str = ""
     routes: tuple[GrantedRoute, ...] = ()
+    clean_gateway: bool = False
     origin: msgspec.Raw = msgspec.Raw(b"{}")
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cni import rtnetlink
+from cni.attachments import Grant
 from cni.errors import KernelRefused
 from cni.netlink import Netlink, NetlinkError
-from cni.result import GATEWAYS, Link
-from ipam.prefix import Address, AddressFamily, parse_address
+from cni.result import GATEWAYS, Link, destinations
+from ipam.prefix import Address, AddressFamily, parse_address, parse_prefix
 
 PROTOCOL = 80
 """Route protocol of the host routes that are ours: `ip route show proto 80`."""
@@ -42,11 +43,12 @@ def link_name(container_id: str, ifname: str) -> str:
     return "nm" + hashlib.sha256(f"{container_id}.{ifname}".encode()).hexdigest()[:12]
 
 
-def make_link(name: str, netns: str, ifname: str, mtu: int, addresses: Sequence[Address]) -> tuple[Link, Link]:
+def make_link(name: str, netns: str, ifname: str, mtu: int, grants: Sequence[Grant]) -> tuple[Link, Link]:
     """The veth between host and Pod with addresses and routes in the Pod, but no host route yet. Replaces what is there.
 
     One netlink socket on each side, opened in its namespace.
     """
+    addresses = [parse_address(grant.address) for grant in grants]
     _forward({address.family for address in addresses})
     with _netlink(f"link {name}") as host, _namespace_file(netns) as pod_file:
         _delete_link(host, name)
@@ -55,7 +57,7 @@ def make_link(name: str, netns: str, ifname: str, mtu: int, addresses: Sequence[
             host.ask(rtnetlink.new_veth(name, mtu, ifname, pod_file))
             with where.outside():
                 host_mac = _dress_host(host, name, addresses)
-            pod_mac = _dress(pod, ifname, host_mac, addresses)
+            pod_mac = _dress(pod, ifname, host_mac, grants)
     return Link(name=name, mac=host_mac), Link(name=ifname, mac=pod_mac, sandbox=netns)
 
 
@@ -69,21 +71,23 @@ def _dress_host(host: Netlink, name: str, addresses: Sequence[Address]) -> str:
     return _mac(name)
 
 
-def _dress(pod: Netlink, ifname: str, host_mac: str, addresses: Sequence[Address]) -> str:
-    """Addresses, permanent neighbour entries and default routes inside the Pod; the interface's MAC."""
+def _dress(pod: Netlink, ifname: str, host_mac: str, grants: Sequence[Grant]) -> str:
+    """Addresses, permanent neighbour entries and routes inside the Pod; the interface's MAC."""
     index = _index(ifname)
+    addresses = [parse_address(grant.address) for grant in grants]
     if any(address.family is AddressFamily.IPV6 for address in addresses):
         _write_sysctl(Path(f"/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6"), "0")
     pod.ask(rtnetlink.link_up(_index("lo")))
     pod.ask(rtnetlink.no_link_local(index))  # before it is up: in one message the kernel does it after
     pod.ask(rtnetlink.link_up(index))
-    for address in addresses:
+    for address, grant in zip(addresses, grants, strict=True):
         gateway = GATEWAY[address.family]
         pod.ask(rtnetlink.address_on(index, address, address.family.width))
         pod.ask(rtnetlink.neighbour(index, gateway, host_mac))
         if address.family is AddressFamily.IPV4:
             pod.ask(rtnetlink.host_route(gateway, index))
-        pod.ask(rtnetlink.default_route(gateway, index))
+        for destination in destinations(grant):
+            pod.ask(rtnetlink.route_by(parse_prefix(destination), gateway, index))
     return _mac(ifname)
 
 

@@ -8,6 +8,7 @@
 | `macvlan`, `bridge`, others | subnet's length | the pool's, if any | default if there is a gateway, pool's | none |
 | `netmgr` (ourselves) | /32, /128 | 169.254.1.1, fe80::1 | default, pool's | host end, Pod end |
 
+With `clean_gateway` there is no default route in any of them; `bridge` with isDefaultGateway would add one and is refused.
 Debian's ptp 1.1.1 fails on an IPv4 /32 and on a gateway outside the mask; on IPv6 it accepts /128 with fe80::1.
 """
 
@@ -21,6 +22,7 @@ import msgspec
 
 from cni.attachments import Grant
 from cni.config import NetworkConfig
+from cni.errors import BadConfig
 from ipam.prefix import Address, AddressFamily, parse_address
 
 GATEWAYS = {AddressFamily.IPV4: "169.254.1.1", AddressFamily.IPV6: "fe80::1"}
@@ -48,7 +50,13 @@ def ipam_result(config: NetworkConfig, grants: Sequence[Grant]) -> bytes:
             given = [{"dst": route.dst, **({"gw": route.gw} if route.gw else {})} for route in grant.routes]
             default = DEFAULTS[address.family]
             own_default = config.type == "bridge" and config.is_default_gateway  # it adds the route itself, and fails on a second
-            if gateway and not own_default and not any(route["dst"] == default for route in given):
+            if own_default and grant.clean_gateway:
+                raise BadConfig(
+                    f"network {config.name}: isDefaultGateway makes bridge add a default route, but address {grant.address} is to "
+                    "come without one; set isGateway instead, or take cleangateway away"
+                )
+            wanted = gateway and not own_default and not grant.clean_gateway
+            if wanted and not any(route["dst"] == default for route in given):
                 given.insert(0, {"dst": default})
             routes += given
     return _encode(config, {"ips": ips, "routes": routes})
@@ -60,10 +68,16 @@ def main_result(config: NetworkConfig, grants: Sequence[Grant], links: tuple[Lin
     for grant in grants:
         family = parse_address(grant.address).family
         ips.append(_ip(config, parse_address(grant.address), family.width, GATEWAYS[family]) | {"interface": 1})
-        routes += [{"dst": DEFAULTS[family], "gw": GATEWAYS[family]}]
-        routes += [{"dst": route.dst, "gw": GATEWAYS[family]} for route in grant.routes if route.dst != DEFAULTS[family]]
+        routes += [{"dst": dst, "gw": GATEWAYS[family]} for dst in destinations(grant)]
     interfaces = [{"name": link.name, "mac": link.mac, **({"sandbox": link.sandbox} if link.sandbox else {})} for link in links]
     return _encode(config, {"interfaces": interfaces, "ips": ips, "routes": routes})
+
+
+def destinations(grant: Grant) -> list[str]:
+    """Where our own interface leads: everywhere, unless without default route; then where its routes say."""
+    default = DEFAULTS[parse_address(grant.address).family]
+    own = [route.dst for route in grant.routes if route.dst != default]
+    return own if grant.clean_gateway else [default, *own]
 
 
 def error_result(version: str, code: int, message: str, details: str = "") -> bytes:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ipam.prefix import Address, AddressFamily
+from ipam.prefix import Address, AddressFamily, Prefix
 
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_GETADDR = 16, 17, 20, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWNEIGH = 24, 25, 26, 28
@@ -91,10 +91,11 @@ def host_route(address: Address, index: int, protocol: int = RTPROT_STATIC) -> M
     return Message(RTM_NEWROUTE, REPLACE, head + _attribute(RTA_DST, _packed(address)) + _number(RTA_OIF, index))
 
 
-def default_route(gateway: Address, index: int) -> Message:
-    """The default route by way of a gateway on a link."""
-    head = _route(gateway.family, 0, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST)
-    return Message(RTM_NEWROUTE, REPLACE, head + _attribute(RTA_GATEWAY, _packed(gateway)) + _number(RTA_OIF, index))
+def route_by(destination: Prefix, gateway: Address, index: int) -> Message:
+    """A route by way of a gateway on a link; a prefix of length 0 is the default route."""
+    head = _route(gateway.family, destination.length, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST)
+    where = _attribute(RTA_DST, _packed(Address(destination.family.number, destination.value))) if destination.length else b""
+    return Message(RTM_NEWROUTE, REPLACE, head + where + _attribute(RTA_GATEWAY, _packed(gateway)) + _number(RTA_OIF, index))
 
 
 def no_host_route(address: Address, index: int = 0) -> Message:

@@ -1,7 +1,7 @@
 """What a Pod asks for: the `ipam.spidernet.io/*` annotations, parsed strictly. Annotations are untrusted input.
 
 Precedence (the first source that says anything wins completely): `subnets`, `subnet`, `ippools`, `ippool`, the namespace's
-`default-ipv4-ippool`/`default-ipv6-ippool`, pools with `spec.default`.
+`default-ipv4-ippool`/`default-ipv6-ippool`, the NetworkAttachmentDefinition's pools, pools with `spec.default`.
 
 | `ippool-ip-number` | verdict |
 | --- | --- |
@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ipam.errors import AnnotationError, quoted
-from ipam.prefix import AddressFamily
+from ipam.errors import AddressError, AnnotationError, quoted
+from ipam.prefix import AddressFamily, parse_address, parse_prefix
+from ipam.route import PodRoute
 
 PREFIX = "ipam.spidernet.io/"
 SUBNET, SUBNETS = PREFIX + "subnet", PREFIX + "subnets"
 POOL, POOLS = PREFIX + "ippool", PREFIX + "ippools"
 NUMBER, RECLAIM = PREFIX + "ippool-ip-number", PREFIX + "ippool-reclaim"
 RETAIN_ORDINALS = "netmgr.io/retain-ordinals"
+ROUTES, DEFAULT_ROUTE_NIC = PREFIX + "routes", PREFIX + "default-route-nic"
+MOST_ROUTES = 100
 NAMESPACE_DEFAULTS = {
     AddressFamily.IPV4: PREFIX + "default-ipv4-ippool",
     AddressFamily.IPV6: PREFIX + "default-ipv6-ippool",
@@ -42,6 +45,7 @@ class Source(Enum):
     SUBNET = "subnet"
     POOL = "pool"
     NAMESPACE = "namespace"
+    NETWORK = "network"
     DEFAULT = "default"
 
 
@@ -58,11 +62,12 @@ class IpNumber:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceRequest:
-    """Names of subnets or pools for one interface, per family, in the user's order."""
+    """Names of subnets or pools for one interface, per family, in the user's order; `clean_gateway`: no default route there."""
 
     interface: str
     source: Source
     names: Mapping[AddressFamily, tuple[str, ...]]
+    clean_gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +137,18 @@ def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def parse_list(key: str, text: str, source: Source) -> tuple[InterfaceRequest, ...]:
-    """The plural annotations: a list of objects, one per interface, all named or all unnamed."""
+def parse_list(key: str, text: str, source: Source, interfaces: Sequence[str] = ()) -> tuple[InterfaceRequest, ...]:
+    """The plural annotations: a list of objects, one per interface, all named or all unnamed.
+
+    Unnamed ones are the Pod's `interfaces` in their order, as far as these are known, then `netN` by position (eth0, net1, net2).
+    """
     value = decode(key, text)
     if not isinstance(value, list) or not value:
         raise AnnotationError(key, text, "is not a list of objects", 'write it as \'[{"ipv4":["NAME"]}]\'')
     named = [isinstance(one, dict) and "interface" in one for one in value]
     if any(named) and not all(named):
         raise AnnotationError(key, text, "names some interfaces and not others", "name all of them or none")
-    entries = tuple(parse_entry(key, text, one, source, f"eth{i}") for i, one in enumerate(value))
+    entries = tuple(parse_entry(key, text, one, source, _name_at(i, interfaces)) for i, one in enumerate(value))
     if len({entry.interface for entry in entries}) != len(entries):
         raise AnnotationError(key, text, "names an interface twice", "give each interface one entry")
     if source is Source.SUBNET:
@@ -149,6 +157,13 @@ def parse_list(key: str, text: str, source: Source) -> tuple[InterfaceRequest, .
             if len(set(subnets)) != len(subnets):
                 raise AnnotationError(key, text, "names a subnet for two interfaces", "give each interface a subnet of its own")
     return entries
+
+
+def _name_at(position: int, interfaces: Sequence[str]) -> str:
+    """The name of the interface at that position, as Multus gives it."""
+    if position < len(interfaces):
+        return interfaces[position]
+    return f"net{position}" if position else DEFAULT_INTERFACE
 
 
 def parse_entry(key: str, text: str, value: object, source: Source, interface: str = DEFAULT_INTERFACE) -> InterfaceRequest:
@@ -169,7 +184,7 @@ def parse_entry(key: str, text: str, value: object, source: Source, interface: s
     present = {family: listed for family, listed in names.items() if listed}
     if not present:
         raise AnnotationError(key, text, "names nothing", 'name at least one in "ipv4" or "ipv6"')
-    return InterfaceRequest(chosen, source, present)
+    return InterfaceRequest(chosen, source, present, value.get("cleangateway", False))
 
 
 def parse_names(key: str, text: str, value: object, *, wildcards: bool) -> tuple[str, ...]:
@@ -185,6 +200,41 @@ def parse_names(key: str, text: str, value: object, *, wildcards: bool) -> tuple
     if len(set(value)) != len(value):
         raise AnnotationError(key, text, "names one twice", "name each once, in order of preference")
     return tuple(value)
+
+
+def parse_routes(text: str) -> tuple[PodRoute, ...]:
+    """`[{"dst":"10.0.0.0/8","gw":"10.6.0.1"}]`: prefix and gateway of one family; a default route is no route, it is a gateway."""
+    value = decode(ROUTES, text)
+    if not isinstance(value, list) or len(value) > MOST_ROUTES:
+        raise AnnotationError(ROUTES, text, f"is not a list of at most {MOST_ROUTES} routes", ROUTE_FORM)
+    routes = tuple(_route(text, one) for one in value)
+    if len({one.dst for one in routes}) != len(routes):
+        raise AnnotationError(ROUTES, text, "names a destination twice", "give each destination one gateway")
+    return routes
+
+
+ROUTE_FORM = 'write it as \'[{"dst":"10.0.0.0/8","gw":"10.6.0.1"}]\''
+
+
+def _route(text: str, value: object) -> PodRoute:
+    if not isinstance(value, dict) or set(value) != {"dst", "gw"} or not all(isinstance(word, str) for word in value.values()):
+        raise AnnotationError(ROUTES, text, f"has {quoted(value)} where a route belongs", ROUTE_FORM)
+    try:
+        route = PodRoute(parse_prefix(value["dst"]), parse_address(value["gw"]))
+    except AddressError as error:
+        raise AnnotationError(ROUTES, text, f"has a route that cannot be read: {error}", ROUTE_FORM) from error
+    if route.dst.family is not route.gw.family:
+        raise AnnotationError(ROUTES, text, f"has the route {route}, of two families", "give it a gateway of its own family")
+    if route.dst.length == 0:
+        raise AnnotationError(ROUTES, text, f"has the default route {route}", f"choose its interface with {DEFAULT_ROUTE_NIC}")
+    return route
+
+
+def parse_default_route(text: str) -> str:
+    """The interface whose default route is the Pod's."""
+    if not INTERFACE_NAME.fullmatch(text):
+        raise AnnotationError(DEFAULT_ROUTE_NIC, text, "is no interface name", 'write "eth0" or "net1"')
+    return text
 
 
 def namespace_defaults(annotations: Mapping[str, str]) -> tuple[InterfaceRequest, ...]:

@@ -35,6 +35,7 @@ def grant_of(allocation: IPAllocation) -> Grant:
         prefix_length=spec.prefix_length,
         gateway=spec.gateway,
         routes=tuple(GrantedRoute(route.dst, route.gw) for route in spec.routes or ()),
+        clean_gateway=spec.clean_gateway,
         origin=msgspec.Raw(msgspec.json.encode(spec)),
     )
 

@@ -14,7 +14,7 @@ from ipam.prefix import Address, parse_address
 def wire(call: Call, link: str, grants: Sequence[Grant]) -> tuple[Link, Link]:
     """Host end and Pod end; the host routes come when both are dressed."""
     addresses = [parse_address(grant.address) for grant in grants]
-    made = kernel.make_link(link, call.netns, call.key.ifname, call.config.mtu, addresses)
+    made = kernel.make_link(link, call.netns, call.key.ifname, call.config.mtu, grants)
     for address in addresses:
         kernel.add_host_route(address, link)
     return made

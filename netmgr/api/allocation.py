@@ -43,6 +43,7 @@ class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     """Everything the node needs to answer CNI ADD without asking anybody.
 
     `siblings` is the number of allocations that answer one ADD (same Pod and interface, one per family).
+    `clean_gateway`: no default route by this interface. `network` is its NetworkAttachmentDefinition, `namespace/name`.
     `boot_id` is the node's boot id as its agent reported it when the address was claimed.
     """
 
@@ -57,6 +58,8 @@ class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     subnet: str = ""
     gateway: str = ""
     routes: list[Route] | None = None
+    clean_gateway: bool = False
+    network: str = ""
     boot_id: str = msgspec.field(default="", name="bootID")
     reason: str = ""
 

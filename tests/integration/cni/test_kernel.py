@@ -11,7 +11,7 @@ import pytest
 
 from cni import kernel, rtnetlink
 from cni.netlink import Netlink, NetlinkError
-from ipam.prefix import parse_address
+from ipam.prefix import parse_address, parse_prefix
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_an_address_that_no_namespace_has_is_found_nowhere(namespace: str, addre
 
 def test_a_refusal_carries_the_kernels_own_words(namespace: str) -> None:
     with kernel._entered(f"/run/netns/{namespace}"), Netlink() as socket, pytest.raises(NetlinkError) as refused:
-        socket.ask(rtnetlink.default_route(parse_address("10.99.0.1"), 1))
+        socket.ask(rtnetlink.route_by(parse_prefix("0.0.0.0/0"), parse_address("10.99.0.1"), 1))
 
     assert str(refused.value) == "Network is unreachable: Nexthop has invalid gateway"
 

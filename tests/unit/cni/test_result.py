@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from cni.attachments import Grant
+from cni.attachments import Grant, GrantedRoute
 from cni.config import NetworkConfig
+from cni.errors import BadConfig
 from cni.result import ipam_result
 
 V4, V6 = "10.6.0.9", "fd00::9"
@@ -46,3 +47,30 @@ def test_the_answer_has_the_shape_its_caller_needs(
     result = answer(config, address, length, gateway)
 
     assert (result["ips"], result["routes"], "interfaces" in result) == ([ip], routes, False)
+
+
+def grant(address: str, gateway: str, *routes: str) -> Grant:
+    return Grant(
+        name=address,
+        uid="u",
+        address=address,
+        prefix_length=16,
+        gateway=gateway,
+        routes=tuple(GrantedRoute(dst, gateway) for dst in routes),
+        clean_gateway=True,
+    )
+
+
+@pytest.mark.parametrize("plugin", ["ptp", "macvlan", "bridge"])
+def test_an_interface_without_default_route_keeps_its_gateway_and_its_routes(plugin: str) -> None:
+    wanted = NetworkConfig(name="net", type=plugin, cni_version="1.0.0")
+
+    result = msgspec.json.decode(ipam_result(wanted, [grant("10.6.0.9", "10.6.0.1", "192.168.0.0/16")]))
+
+    assert result["ips"] == [{"address": "10.6.0.9/16", "gateway": "10.6.0.1"}]
+    assert result["routes"] == [{"dst": "192.168.0.0/16", "gw": "10.6.0.1"}]
+
+
+def test_a_bridge_that_adds_a_default_route_by_itself_cannot_go_without() -> None:
+    with pytest.raises(BadConfig, match="isDefaultGateway"):
+        ipam_result(NetworkConfig(name="net", type="bridge", is_default_gateway=True), [grant("10.6.0.9", "10.6.0.1")])

@@ -25,7 +25,7 @@ P = "ipam.spidernet.io/"
         ({"ippool": '{"ipv4":["app-*"]}'}, (InterfaceRequest("eth0", Source.POOL, {V4: ("app-*",)}),)),
         (
             {"ippools": '[{"ipv4":["a"]},{"ipv4":["b"]}]', "ippool": '{"ipv4":["c"]}'},
-            (InterfaceRequest("eth0", Source.POOL, {V4: ("a",)}), InterfaceRequest("eth1", Source.POOL, {V4: ("b",)})),
+            (InterfaceRequest("eth0", Source.POOL, {V4: ("a",)}), InterfaceRequest("net1", Source.POOL, {V4: ("b",)})),
         ),
         (
             {"subnet": '{"ipv4":["s"]}', "ippool": '{"ipv4":["c"]}'},
