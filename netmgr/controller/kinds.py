@@ -53,6 +53,13 @@ KINDS = {
         Kind("CronJob", "batch/v1", paths.CRON_JOBS),
     )
 }
+
+
+def built_in(name: str) -> Kind | None:
+    """The built-in kind of a name, for those who do not say its group (Spiderpool's records)."""
+    return next((one for one in KINDS.values() if one.name == name), None)
+
+
 PARENTS = frozenset(one.parent for one in KINDS.values() if one.parent)
 """Kinds that own no Pod themselves: a Pod that names one as its controller was forged."""
 MACHINES = frozenset({"VirtualMachine", "VirtualMachineInstance"})

@@ -12,6 +12,7 @@ from netmgr.api.allocation import IPAllocation
 from netmgr.api.endpoint import SpiderEndpoint
 from netmgr.api.spider import Route, SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Node, Pod, PodStatus, Workload
+from netmgr.controller.kinds import KindKey, built_in
 
 ETH0 = "eth0"
 
@@ -41,7 +42,7 @@ class ListedPod(Pod, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """All that was read. `workloads`: kind to `namespace/name` to object."""
+    """All that was read. `workloads`: `apiVersion` and kind to `namespace/name` to object."""
 
     subnets: tuple[SpiderSubnet, ...] = ()
     pools: tuple[SpiderIPPool, ...] = ()
@@ -49,8 +50,13 @@ class Found:
     endpoints: tuple[SpiderEndpoint, ...] = ()
     pods: tuple[ListedPod, ...] = ()
     nodes: tuple[Node, ...] = ()
-    workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
+    workloads: Mapping[KindKey, Mapping[str, Workload]] = field(default_factory=dict)
     allocations: tuple[IPAllocation, ...] = ()
+
+    def workload(self, kind: str, object_key: str) -> Workload | None:
+        """A workload of a built-in kind: Spiderpool's records say no group."""
+        known = built_in(kind)
+        return self.workloads.get(known.key, {}).get(object_key) if known is not None else None
 
 
 class Source(StrEnum):

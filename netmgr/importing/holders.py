@@ -71,7 +71,7 @@ class Holders:
     def __init__(self, found: Found) -> None:
         self.by_key = {f"{pod.metadata.namespace}/{pod.metadata.name}": pod for pod in found.pods}
         self.by_uid = {pod.metadata.uid: pod for pod in found.pods}
-        self.workloads = found.workloads
+        self.workload = found.workload
 
     def of(self, records: Iterable[Record]) -> list[Holder]:
         """The holders of one address, the believed one first."""
@@ -122,7 +122,7 @@ class Holders:
         if kind in {"VirtualMachine", "VirtualMachineInstance"}:
             return True
         namespace, _, pod_name = key.partition("/")
-        owner = self.workloads.get(kind, {}).get(f"{namespace}/{name}")
+        owner = self.workload(kind, f"{namespace}/{name}")
         base, _, number = pod_name.rpartition("-")
         if kind != "StatefulSet" or owner is None or base != name or not number.isdigit():
             return False

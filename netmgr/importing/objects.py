@@ -90,7 +90,7 @@ def application_notes(found: Found, pool: SpiderIPPool) -> dict[str, str]:
     if not name:
         return {}
     parts = [labels.get(key, "") for key in (LabelKeys.APPLICATION_GV, LabelKeys.APPLICATION_KIND, LabelKeys.APPLICATION_NAMESPACE)]
-    live = found.workloads.get(parts[1], {}).get(f"{parts[2]}/{name}")
+    live = found.workload(parts[1], f"{parts[2]}/{name}")
     uid = live.metadata.uid if live is not None else ""
     return {
         codec.APPLICATION: "_".join([*parts, name]),

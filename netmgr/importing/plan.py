@@ -25,7 +25,7 @@ from netmgr.api.spider import SpiderIPPool
 from netmgr.api.workload import Pod
 from netmgr.controller import codec
 from netmgr.controller.claims import claimant_of
-from netmgr.controller.kinds import KINDS
+from netmgr.controller.kinds import built_in
 from netmgr.controller.owners import top_owner
 from netmgr.importing.found import Finding, Found
 from netmgr.importing.holders import Holder, Holders, Standing
@@ -155,9 +155,9 @@ class Planner:
         return claimant_of(away, self._owner_by_name(namespace, one))
 
     def _owner_by_name(self, namespace: str, one: Holder) -> Application | None:
-        if one.owner_kind in KINDS:
-            known = self.found.workloads.get(one.owner_kind, {}).get(f"{namespace}/{one.owner_name}")
-            return codec.application_of(one.owner_kind, known) if known is not None else None
+        if (kind := built_in(one.owner_kind)) is not None:
+            known = self.found.workload(one.owner_kind, f"{namespace}/{one.owner_name}")
+            return codec.application_of(kind.key, known) if known is not None else None
         if one.standing is not Standing.COMES_BACK:
             return None
         return Application(group_version="kubevirt.io/v1", kind=one.owner_kind, namespace=namespace, name=one.owner_name, uid="")

@@ -29,8 +29,7 @@ async def read(api: Api) -> Found:
         allocations=await all_of(api, allocation.ALLOCATIONS, IPAllocation),
         nodes=await all_of(api, paths.NODES, Node),
         workloads={
-            kind.name: {key_of(one.metadata): one for one in await all_of(api, kind.collection, Workload)}
-            for kind in KINDS.values()
+            kind.key: {key_of(one.metadata): one for one in await all_of(api, kind.collection, Workload)} for kind in KINDS.values()
         },
         pods=await all_of(api, paths.PODS, ListedPod),
     )

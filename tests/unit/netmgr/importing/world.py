@@ -72,7 +72,7 @@ def found(*many: object, stateful_sets: tuple[Workload, ...] = (), deployments: 
     def of(type_: type[Any]) -> Any:
         return tuple(one for one in many if isinstance(one, type_))
 
-    named = {"StatefulSet": stateful_sets, "Deployment": deployments}
+    named = {("apps/v1", "StatefulSet"): stateful_sets, ("apps/v1", "Deployment"): deployments}
     return Found(
         subnets=of(SpiderSubnet),
         pools=of(SpiderIPPool),
