@@ -41,6 +41,8 @@ class SubnetStatus(msgspec.Struct, frozen=True, rename="camel"):
     controlled_ip_pools: str | None = msgspec.field(default=None, name="controlledIPPools")
     total_ip_count: int | None = msgspec.field(default=None, name="totalIPCount")
     allocated_ip_count: int | None = msgspec.field(default=None, name="allocatedIPCount")
+    free_ip_count: int | None = msgspec.field(default=None, name="freeIPCount")
+    free_ranges: list[str] | None = None
     accepted_ranges: list[str] | None = None
     observed_generation: int | None = None
     conditions: list[Condition] | None = None
@@ -81,6 +83,9 @@ class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):
     allocated_ips: str | None = msgspec.field(default=None, name="allocatedIPs")
     total_ip_count: int | None = msgspec.field(default=None, name="totalIPCount")
     allocated_ip_count: int | None = msgspec.field(default=None, name="allocatedIPCount")
+    free_ip_count: int | None = msgspec.field(default=None, name="freeIPCount")
+    free_ranges: list[str] | None = None
+    cooling_ip_count: int | None = msgspec.field(default=None, name="coolingIPCount")
     accepted_ranges: list[str] | None = None
     observed_generation: int | None = None
     truncated: bool | None = None

@@ -22,6 +22,7 @@ from netmgr.controller.applications import Applications
 from netmgr.controller.endpoints import Endpoints, NoEndpoints
 from netmgr.controller.gauges import Gauges
 from netmgr.controller.pods import Pods
+from netmgr.controller.reservations import Reservations
 from netmgr.controller.serving import serving
 from netmgr.controller.statuses import Statuses
 from netmgr.controller.strays import Strays
@@ -54,6 +55,7 @@ class Controller:
             "pod": Pods(self.world, self.events).claim,
             "app": Applications(self.world, self.events).fit,
             "allocation": Allocations(self.world, self.events).settle,
+            "reservation": Reservations(self.world, self.events).warn,
             "agent": Strays(self.world).restore,
             "subnet": statuses.subnet,
             "pool": statuses.pool,

@@ -249,9 +249,12 @@ class World:
                         self.queue.add(("app", kind.book_key(key)))
             self.wake_waiting()
 
-    def _on_reservation(self, *_: object) -> None:
+    def _on_reservation(self, _kind: EventKind, one: SpiderReservedIP, _old: SpiderReservedIP | None) -> None:
         """More addresses or fewer: pools make up for it, waiting Pods look again; who holds an address keeps it."""
         self._forget_verdicts()
+        self.queue.add(("reservation", one.metadata.name))
+        for pool in self.pools.store:
+            self.queue.add(("pool", pool))
         owners = set(self.by_application)
         for book_key in owners | self.problems.keys():
             self._poke_application(book_key)

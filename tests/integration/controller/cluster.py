@@ -226,7 +226,7 @@ class Cluster:
         self.call(remove)
 
 
-CLUSTER_SCOPED = frozenset({allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS})
+CLUSTER_SCOPED = frozenset({allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, spider.RESERVED})
 
 
 async def remove_endpoints(api: Api) -> None:
