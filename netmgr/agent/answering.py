@@ -127,8 +127,8 @@ class Answering:
         grants = tuple(grant_of(one) for one in allocations)
         addresses = [parse_address(grant.address) for grant in grants]
         link = kernel.link_name(call.key.container_id, call.key.ifname) if call.is_main else ""
-        for address in addresses:
-            await self._clear_stale(call, sandbox, address, link)
+        for one, address in zip(allocations, addresses, strict=True):
+            await self._clear_stale(call, sandbox, address, link, imported=one.is_imported)
         self._store.attach(
             Attachment(
                 network=call.key.network,
@@ -149,13 +149,13 @@ class Answering:
         links = await asyncio.to_thread(wire, call, link, grants)
         return main_result(call.config, grants, links)
 
-    async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str) -> None:
+    async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str, *, imported: bool) -> None:
         """No other link may have a route for the address: a silent EEXIST in the main plugin would black-hole the Pod."""
         found = self._routes.link_of(address)
         if found is None or found == link:
             return
         earlier = any(str(address) == grant.address for one in self._store.of_sandbox(sandbox) for grant in one.grants)
-        if call.config.type == "calico" and earlier:
+        if call.config.type == "calico" and (earlier or imported):
             return  # Calico moves the route itself, and its veth keeps its name
         ended = self._ended.get(str(address)) == found or found.startswith("nm")
         held = any(str(address) == grant.address for one in self._store.attached.values() for grant in one.grants)

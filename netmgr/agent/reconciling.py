@@ -3,6 +3,7 @@
 | allocation | attached here | what happens |
 | --- | --- | --- |
 | `Releasing` | no, no route, no ADD in flight | reported `Detached`, never answered from again |
+| `Releasing`, imported | the same, and no namespace has the address | the same: another plugin attached it, there is no record |
 | of an earlier boot | no, no ADD in flight | reported `Detached` with the present boot id |
 | gone, or of another Pod | yes | host route away at once, stray in the Lease; never a release |
 | there (again) for the attached Pod | yes | host route restored, stray ended |
@@ -80,7 +81,7 @@ class Reconciling:
         if link is not None:
             log.warning("release_waits allocation=%s link=%s", allocation.metadata.name, link)
             return False
-        if not self._store.was_empty:
+        if not (self._store.was_empty or allocation.is_imported):
             return True
         inside = await asyncio.to_thread(kernel.namespace_with, address)
         if inside is not None:

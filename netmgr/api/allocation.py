@@ -88,6 +88,11 @@ class IPAllocation(msgspec.Struct, frozen=True):
     status: AllocationStatus = AllocationStatus()
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the first attachment was another product's."""
+        return IMPORTED in (self.metadata.labels or {})
+
+    @property
     def seniority(self) -> tuple[str, str]:
         """Order among the allocations of one Pod, interface and family: only the first is the Pod's, should there be more."""
         return (self.metadata.creation_timestamp, self.metadata.name)

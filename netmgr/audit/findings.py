@@ -136,7 +136,8 @@ def of_records(view: View, nodes: Mapping[str, NodeView]) -> Iterator[Finding]:
             yield Finding("address-once", f"address {address}", f"attached {len(places)} times: {', '.join(places)}")
     running = {pod.metadata.uid for pod in view.pods if pod.status.phase == "Running" and not pod.metadata.deletion_timestamp}
     for one in view.allocations:
-        if one.spec.pod.uid in running and one.spec.node_name in nodes and one.spec.address not in where:
+        expected = one.spec.pod.uid in running and one.spec.node_name in nodes and not one.is_imported
+        if expected and one.spec.address not in where:
             yield Finding("allocation-attached", f"IPAllocation {one.metadata.name}", "its Pod runs, the agent has no record of it")
 
 

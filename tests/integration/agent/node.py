@@ -154,7 +154,16 @@ class Node:
         return path, environment, json.dumps(stdin)
 
     def bind(
-        self, address: str, pod_uid: str, *, siblings: int = 1, gateway: str = "", length: int = 24, boot: str = "", **more: Any
+        self,
+        address: str,
+        pod_uid: str,
+        *,
+        siblings: int = 1,
+        gateway: str = "",
+        length: int = 24,
+        boot: str = "",
+        labels: dict[str, str] | None = None,
+        **more: Any,
     ) -> IPAllocation:
         """An allocation, as the controller writes it when the Pod is bound."""
         spec: dict[str, Any] = {
@@ -170,7 +179,12 @@ class Node:
         } | ({"gateway": gateway} if gateway else {})
         spec |= more
         name = allocation_name(parse_address(address))
-        body = {"apiVersion": "netmgr.io/v1alpha1", "kind": "IPAllocation", "metadata": {"name": name}, "spec": spec}
+        body = {
+            "apiVersion": "netmgr.io/v1alpha1",
+            "kind": "IPAllocation",
+            "metadata": {"name": name, "labels": labels or {}},
+            "spec": spec,
+        }
         return self._ask(lambda api: api.create(ALLOCATIONS, body, IPAllocation))
 
     def delegate(self, *pod_uids: str) -> None:
