@@ -69,6 +69,7 @@ def status_of(held: list[IPAllocation]) -> EndpointStatus:
 def fields_of(word: str, spec: AllocationSpec) -> Json:
     """What one address adds to its interface's entry."""
     fields: Json = {word: f"{spec.address}/{spec.prefix_length}", f"{word}Pool": spec.pool}
+    fields |= {"cleanGateway": True} if spec.clean_gateway else {}
     return fields | ({f"{word}Gateway": spec.gateway} if spec.gateway else {})
 
 

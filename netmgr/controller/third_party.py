@@ -60,7 +60,7 @@ class ThirdParty:
             if key in self.kinds:
                 return ""
             try:
-                kind = await self._discover(key)
+                kind = await discover(self._api, key)
                 if isinstance(kind, str):
                     return kind
                 await self._api.list_page(kind.collection, msgspec.Raw, limit=1)
@@ -70,20 +70,6 @@ class ThirdParty:
                     f"by a ClusterRole labelled {GRANT}"
                 )
             return await self._watch(kind)
-
-    async def _discover(self, key: KindKey) -> Kind | str:
-        """The kind's plural and whether it has a scale."""
-        group_version, name = key
-        root = "/apis" if "/" in group_version else "/api"
-        try:
-            found = await self._api.get(f"{root}/{group_version}", ResourceList)
-        except NotFound:
-            return f"the API server does not know {group_version}, where {name} should be"
-        one = next((one for one in found.resources if one.kind == name and "/" not in one.name), None)
-        if one is None or not one.namespaced:
-            return f"{name} of {group_version} is no namespaced kind that could run Pods"
-        scale = any(other.name == f"{one.name}/scale" for other in found.resources)
-        return Kind(name, group_version, f"{root}/{group_version}/{one.name}", built_in=False, has_scale=scale)
 
     async def _watch(self, kind: Kind) -> str:
         copy: dict[str, Workload] = {}
@@ -124,6 +110,21 @@ class ThirdParty:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def discover(api: Api, key: KindKey) -> Kind | str:
+    """The kind's plural and whether it has a scale."""
+    group_version, name = key
+    root = "/apis" if "/" in group_version else "/api"
+    try:
+        found = await api.get(f"{root}/{group_version}", ResourceList)
+    except NotFound:
+        return f"the API server does not know {group_version}, where {name} should be"
+    one = next((one for one in found.resources if one.kind == name and "/" not in one.name), None)
+    if one is None or not one.namespaced:
+        return f"{name} of {group_version} is no namespaced kind that could run Pods"
+    scale = any(other.name == f"{one.name}/scale" for other in found.resources)
+    return Kind(name, group_version, f"{root}/{group_version}/{one.name}", built_in=False, has_scale=scale)
 
 
 def workload_of(one: ThirdPartyObject) -> Workload:

@@ -8,13 +8,16 @@ from enum import StrEnum
 
 import msgspec
 
+from ipam.application import Application
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.endpoint import SpiderEndpoint
 from netmgr.api.spider import Route, SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Node, Pod, PodStatus, Workload
+from netmgr.controller.codec import application_of
 from netmgr.controller.kinds import KindKey, built_in
 
 ETH0 = "eth0"
+MACHINE_KINDS: tuple[KindKey, ...] = (("kubevirt.io/v1", "VirtualMachine"), ("kubevirt.io/v1", "VirtualMachineInstance"))
 
 
 class PodAddress(msgspec.Struct, frozen=True):
@@ -58,6 +61,13 @@ class Found:
         known = built_in(kind)
         return self.workloads.get(known.key, {}).get(object_key) if known is not None else None
 
+    def machine(self, namespace: str, name: str) -> Application | None:
+        """A virtual machine: the VM where there is one, else its instance, which goes when it ends."""
+        for key in MACHINE_KINDS:
+            if (one := self.workloads.get(key, {}).get(f"{namespace}/{name}")) is not None:
+                return application_of(key, one)
+        return None
+
 
 class Source(StrEnum):
     """Who says that somebody has an address."""
@@ -79,6 +89,7 @@ class Record:
     interface: str = ""
     node: str = ""
     gateway: str = ""
+    clean_gateway: bool = False
     routes: tuple[Route, ...] | None = None
     owner_kind: str = ""
     owner_name: str = ""

@@ -19,6 +19,7 @@ from enum import IntEnum
 
 from netmgr.api.spider import Route
 from netmgr.controller.codec import TERMINAL, family_of
+from netmgr.controller.kinds import MACHINES
 from netmgr.importing.found import ETH0, Found, ListedPod, Record, Source
 
 UNRECORDED = "unrecorded"
@@ -49,6 +50,7 @@ class Holder:
     interface: str = ETH0
     node: str = ""
     gateway: str | None = None
+    clean_gateway: bool = False
     routes: tuple[Route, ...] | None = None
     owner_kind: str = ""
     owner_name: str = ""
@@ -71,7 +73,7 @@ class Holders:
     def __init__(self, found: Found) -> None:
         self.by_key = {f"{pod.metadata.namespace}/{pod.metadata.name}": pod for pod in found.pods}
         self.by_uid = {pod.metadata.uid: pod for pod in found.pods}
-        self.workload = found.workload
+        self.found = found
 
     def of(self, records: Iterable[Record]) -> list[Holder]:
         """The holders of one address, the believed one first."""
@@ -103,6 +105,7 @@ class Holders:
             interface=interface or (UNRECORDED if other else ETH0),
             node=pod.spec.node_name if pod is not None and is_its_own else (endpoint.node if endpoint else ""),
             gateway=endpoint.gateway if endpoint else None,
+            clean_gateway=endpoint is not None and endpoint.clean_gateway,
             routes=endpoint.routes if endpoint else None,
             owner_kind=endpoint.owner_kind if endpoint else "",
             owner_name=endpoint.owner_name if endpoint else "",
@@ -119,10 +122,10 @@ class Holders:
 
     def comes_back(self, key: str, kind: str, name: str) -> bool:
         """Whether the owner makes the same Pod again: an ordinal within the replicas, or a VM."""
-        if kind in {"VirtualMachine", "VirtualMachineInstance"}:
-            return True
         namespace, _, pod_name = key.partition("/")
-        owner = self.workload(kind, f"{namespace}/{name}")
+        if kind in MACHINES:
+            return self.found.machine(namespace, name) is not None
+        owner = self.found.workload(kind, f"{namespace}/{name}")
         base, _, number = pod_name.rpartition("-")
         if kind != "StatefulSet" or owner is None or base != name or not number.isdigit():
             return False

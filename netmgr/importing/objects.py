@@ -92,9 +92,11 @@ def application_notes(found: Found, pool: SpiderIPPool) -> dict[str, str]:
     parts = [labels.get(key, "") for key in (LabelKeys.APPLICATION_GV, LabelKeys.APPLICATION_KIND, LabelKeys.APPLICATION_NAMESPACE)]
     live = found.workload(parts[1], f"{parts[2]}/{name}")
     uid = live.metadata.uid if live is not None else ""
+    of_prefix = next((one.metadata.name for one in found.subnets if one.spec.subnet == pool.spec.subnet), "")
     return {
         codec.APPLICATION: "_".join([*parts, name]),
         codec.APPLICATION_UID: labels.get(LabelKeys.APPLICATION_UID) or uid,
+        codec.SUBNET: labels.get(LabelKeys.OWNER_SUBNET) or of_prefix,
         codec.RECLAIM: labels.get(LabelKeys.RECLAIM, "true"),
     }
 

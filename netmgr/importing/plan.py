@@ -25,7 +25,7 @@ from netmgr.api.spider import SpiderIPPool
 from netmgr.api.workload import Pod
 from netmgr.controller import codec
 from netmgr.controller.claims import claimant_of
-from netmgr.controller.kinds import built_in
+from netmgr.controller.kinds import MACHINES, built_in
 from netmgr.controller.owners import top_owner
 from netmgr.importing.found import Finding, Found
 from netmgr.importing.holders import Holder, Holders, Standing
@@ -137,6 +137,7 @@ class Planner:
         }
         spec |= {"bootID": self.boots[one.node]} if self.boots.get(one.node) else {}
         spec |= {"gateway": gateway} if gateway else {}
+        spec |= {"cleanGateway": True} if one.clean_gateway else {}
         spec |= {"routes": [{"dst": route.dst, "gw": route.gw} for route in routes]} if routes else {}
         return {
             "apiVersion": allocation.GROUP_VERSION,
@@ -158,9 +159,7 @@ class Planner:
         if (kind := built_in(one.owner_kind)) is not None:
             known = self.found.workload(one.owner_kind, f"{namespace}/{one.owner_name}")
             return codec.application_of(kind.key, known) if known is not None else None
-        if one.standing is not Standing.COMES_BACK:
-            return None
-        return Application(group_version="kubevirt.io/v1", kind=one.owner_kind, namespace=namespace, name=one.owner_name, uid="")
+        return self.found.machine(namespace, one.owner_name) if one.owner_kind in MACHINES else None
 
 
 def length_of(pool: SpiderIPPool | None, address: Address) -> int:

@@ -14,10 +14,12 @@ from netmgr.api.endpoint import ENDPOINTS
 from netmgr.api.meta import Json, PartialObject
 from netmgr.kube import paths
 from tests.integration.controller.cluster import NODE, Cluster, pod_spec, reference
+from tests.waiting import eventually
 
 FINALIZERS = ["spiderpool.spidernet.io"]
 LABELS = {"app.kubernetes.io/name": "spiderpool", "app.kubernetes.io/component": "spiderpool-controller"}
 PREFIX = "10.67.0.0/16"
+OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 class Spiderpool:
@@ -105,6 +107,20 @@ class Spiderpool:
         top = self.create(self.cluster.here(paths.DEPLOYMENTS), {"metadata": {"name": name}, "spec": spec})
         meta = {"name": f"{name}-rs", "ownerReferences": [reference("Deployment", name, top)]}
         return top, self.create(self.cluster.here(paths.REPLICA_SETS), {"metadata": meta, "spec": spec})
+
+    def kind(self, group: str, name: str, plural: str) -> None:
+        """A third party's kind, served."""
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": OPEN}}
+        names = {"kind": name, "plural": plural, "singular": name.lower()}
+        spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+        body = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.{group}"},
+        }
+        self.create(paths.CRDS, {**body, "spec": spec})
+        listed = ("get", "--raw", f"/apis/{group}/v1/{plural}")
+        eventually(lambda: self.cluster.server.kubectl(*listed).returncode, lambda code: code == 0, what=f"{plural} served")
 
     def controller(self, replicas: int = 1) -> None:
         """Spiderpool's own Deployment."""

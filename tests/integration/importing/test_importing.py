@@ -6,7 +6,7 @@ from netmgr.api import spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.endpoint import ENDPOINTS
 from netmgr.kube import paths
-from tests.integration.controller.cluster import Cluster
+from tests.integration.controller.cluster import NODE, Cluster, pod_spec
 from tests.integration.importing.spiderpool import Spiderpool
 from tests.waiting import eventually
 
@@ -144,3 +144,20 @@ def test_a_pool_made_by_hand_keeps_what_its_owner_wrote(cluster: Cluster, theirs
     before = cluster.read_pool("by-hand")
     assert theirs.imported()[0] == 0
     assert cluster.read_pool("by-hand") == before
+
+
+def test_a_pod_of_a_third_partys_workload_is_that_workloads(theirs: Spiderpool) -> None:
+    cluster = theirs.cluster
+    theirs.kind("apps.example.com", "CloneSet", "clonesets")
+    here = cluster.here("/apis/apps.example.com/v1/clonesets")
+    body = {"apiVersion": "apps.example.com/v1", "kind": "CloneSet", "metadata": {"name": "cs"}}
+    owner = theirs.create(here, {**body, "spec": {"selector": {"matchLabels": {"app": "cs"}}}})
+    pool = theirs.auto_pool("CloneSet", "cs", owner, "10.67.1.50-10.67.1.55")
+    reference = {"apiVersion": "apps.example.com/v1", "kind": "CloneSet", "name": "cs", "uid": owner, "controller": True}
+    meta = {"name": "cs-1", "labels": {"app": "cs"}, "ownerReferences": [reference]}
+    uid = theirs.create(cluster.here(paths.PODS), {"metadata": meta, "spec": {**pod_spec(), "nodeName": NODE}})
+    theirs.record(pool, "cs-1", uid, "10.67.1.50", ("CloneSet", "cs"))
+    theirs.runs("cs-1", "10.67.1.50")
+    assert theirs.imported()[0] == 0
+    claimant = cluster.allocations()["10.67.1.50"].spec.claimant
+    assert (claimant.api_version, claimant.kind, claimant.name, claimant.uid) == ("apps.example.com/v1", "CloneSet", "cs", owner)

@@ -59,10 +59,10 @@ def test_gateway_and_routes_are_the_pools_where_no_endpoint_says_otherwise() -> 
     assert (specs(decided)[A]["gateway"], specs(decided)[A]["routes"]) == ("10.6.0.1", routes)
 
 
-def test_an_interface_without_a_default_route_gets_no_gateway() -> None:
+def test_an_interface_without_a_default_route_stays_without() -> None:
     one = entry(A, ipv4Gateway="10.6.0.1", cleanGateway=True)
     decided = plan(found(pool(used={A: ("default/a", "u1")}, gateway="10.6.0.1"), endpoint("a", "u1", one), pod("a", "u1", A)))
-    assert "gateway" not in specs(decided)[A]
+    assert (specs(decided)[A]["gateway"], specs(decided)[A]["cleanGateway"]) == ("10.6.0.1", True)
 
 
 def test_both_families_of_an_interface_are_siblings() -> None:
@@ -278,3 +278,18 @@ def test_whatever_is_recorded_no_running_pod_in_a_pool_loses_its_address_and_non
     again = plan(found(*objects, *made(decided), stateful_sets=(workload("db", 2),)))
     assert again.allocations == ()
     assert json.dumps(bodies)
+
+
+def test_a_machine_whose_pod_is_away_keeps_its_address_if_it_exists() -> None:
+    objects = [pool(used={A: ("default/vm", "u1")}), endpoint("vm", "u1", entry(A), owner=("VirtualMachineInstance", "vm"))]
+    stopped = plan(found(*objects, machines=(workload("vm"),)))
+    deleted = plan(found(*objects))
+    assert (rules(stopped), rules(deleted)) == (["OrdinalWithoutPod"], ["RecordWithoutPod"])
+    assert specs(stopped)[A]["claimant"] == {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "namespace": "default",
+        "name": "vm",
+        "uid": "uid-vm",
+        "ordinal": 0,
+    }

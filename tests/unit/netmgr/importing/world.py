@@ -66,13 +66,13 @@ def subnet() -> SpiderSubnet:
     return msgspec.convert({"metadata": meta, "spec": {"subnet": "10.6.0.0/24", "ips": ["10.6.0.1-10.6.0.200"]}}, SpiderSubnet)
 
 
-def found(*many: object, stateful_sets: tuple[Workload, ...] = (), deployments: tuple[Workload, ...] = ()) -> Found:
+def found(*many: object, stateful_sets: tuple[Workload, ...] = (), machines: tuple[Workload, ...] = ()) -> Found:
     """Sorts objects by their type."""
 
     def of(type_: type[Any]) -> Any:
         return tuple(one for one in many if isinstance(one, type_))
 
-    named = {("apps/v1", "StatefulSet"): stateful_sets, ("apps/v1", "Deployment"): deployments}
+    named = {("apps/v1", "StatefulSet"): stateful_sets, ("kubevirt.io/v1", "VirtualMachine"): machines}
     return Found(
         subnets=of(SpiderSubnet),
         pools=of(SpiderIPPool),
