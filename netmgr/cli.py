@@ -15,6 +15,7 @@ COMMANDS = {
     "crds": "netmgr.commands.crds",
     "reach": "netmgr.commands.reach",
     "check": "netmgr.commands.check",
+    "ip": "netmgr.commands.ip",
     "speaker": "netmgr.commands.speaker",
     "lab": "netmgr.commands.lab",
     "completion": "netmgr.commands.completion",

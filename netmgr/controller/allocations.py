@@ -12,9 +12,9 @@ from ipam.release import Decision, Fence, PodState, Report, Verdict, decide, rep
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, ObjectReference
-from netmgr.api.workload import Pod
 from netmgr.controller import codec
 from netmgr.controller.fencing import fenced, rules_of, text_of, time_of
+from netmgr.controller.pod_state import pod_state
 from netmgr.controller.retention import is_retained
 from netmgr.controller.world import World
 from netmgr.kube import paths
@@ -42,7 +42,7 @@ class Allocations:
         surplus = self._is_surplus(one)
         if not surplus and self._lives_in_the_copy(one):
             return None
-        rules, state, report = rules_of(self.world, one.spec.pool), await self._pod_state(one), self._report(one)
+        rules, state, report = rules_of(self.world, one.spec.pool), await pod_state(self.world.api, one.spec.pod), self._report(one)
         unanswered = state in {PodState.GONE, PodState.FINISHED} and report in {Report.NONE, Report.ASKED}
         proof = await fenced(self.world, one, rules.grace) if unanswered else Fence.NONE
         retained = await is_retained(self.world, one) if state is not PodState.LIVES else False
@@ -100,19 +100,6 @@ class Allocations:
         until = time_of(one.status.cooling_until)
         cooled = until is None or self.world.api.server_time() >= until
         return report_of(phase=one.status.phase, reported_pod=one.status.pod_uid, holder=one.spec.pod.uid, cooled=cooled)
-
-    async def _pod_state(self, one: IPAllocation) -> PodState:
-        """A live read."""
-        holder = one.spec.pod
-        try:
-            pod = await self.world.api.get(paths.named(paths.PODS, holder.name, namespace=holder.namespace), Pod)
-        except NotFound:
-            return PodState.GONE
-        if pod.metadata.uid != holder.uid:
-            return PodState.GONE
-        if pod.status.phase in codec.TERMINAL:
-            return PodState.FINISHED
-        return PodState.LIVES if pod.metadata.deletion_timestamp is None else PodState.TERMINATING
 
     async def _do(self, one: IPAllocation, decision: Decision, cooldown: timedelta) -> None:
         meta, now = one.metadata, self.world.api.server_time()
