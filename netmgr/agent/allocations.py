@@ -101,6 +101,11 @@ class NodeAllocations:
             return None
         return [by_family[is_ipv6] for is_ipv6 in sorted(by_family)]
 
+    @property
+    def waiting(self) -> int:
+        """How many ADDs wait for allocations."""
+        return sum(len(those) for those in self._waiting.values())
+
     def awaited(self, sandbox: Sandbox) -> bool:
         """Whether an ADD waits for the sandbox's allocations."""
         return bool(self._waiting.get(sandbox))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from typing import Protocol
 
@@ -67,18 +66,7 @@ class Answering:
         handler = handlers.get(call.command)
         if handler is None:
             raise BadRequest(f"CNI_COMMAND {call.command!r} is not one of {', '.join(handlers)}; the runtime sets it")
-        began = time.monotonic()
-        result = await handler(call)
-        log.log(
-            logging.INFO if call.command in {"ADD", "DEL"} else logging.DEBUG,
-            "answered command=%s pod=%s/%s attachment=%s milliseconds=%.1f",
-            call.command,
-            call.pod_namespace,
-            call.pod_name,
-            call.key,
-            (time.monotonic() - began) * 1000,
-        )
-        return result
+        return await handler(call)
 
     def is_adding(self, sandbox: Sandbox) -> bool:
         """Whether an ADD of the sandbox is being answered or waits."""

@@ -19,13 +19,17 @@ from cni.server import serve
 from cni.spool import spool_of, taken
 from ipam.fallback import Fallback
 from ipam.prefix import Address, allocation_name
+from netmgr.agent import standing
 from netmgr.agent.allocations import NodeAllocations
 from netmgr.agent.answering import Answering
+from netmgr.agent.counted import Counted
 from netmgr.agent.delegating import Delegating
 from netmgr.agent.heartbeat import Heartbeat
+from netmgr.agent.metrics import Metrics
 from netmgr.agent.pod_facts import ApiPodFacts
 from netmgr.agent.reconciling import Reconciling
 from netmgr.agent.reports import Reports
+from netmgr.agent.serving import serve_pages
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
 from netmgr.api.delegation import DELEGATIONS, NodeDelegation
 from netmgr.kube.client import Api
@@ -41,7 +45,7 @@ LOOK_AGAIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """The command's options; without `conf_dir` nothing on the host is changed."""
+    """The command's options; without `conf_dir` nothing on the host is changed, on port 0 nobody is told how the agent stands."""
 
     kubeconfig: Path | None
     node: str
@@ -53,6 +57,7 @@ class AgentSettings:
     conf_dir: Path | None
     bin_dir: Path
     plugin_dir: Path
+    metrics_port: int
 
 
 class Agent:
@@ -81,24 +86,32 @@ class Agent:
             synced=self._reflector.synced,
         )
         self._reconciling = Reconciling(known, self._store, self._reports, self._answering, self._routes)
+        self._metrics = Metrics()
+        api.observe = self._metrics.request
+        self._watches: list[Reflector[Any]] = [self._reflector, *self._delegations()]
+        self._jobs: list[asyncio.Task[None]] = []
+        self._ready = False
         self._heartbeat = Heartbeat(api, settings.namespace, settings.node, self._store.boot, self._reconciling.strays)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set: records, spool, allocations, then the socket, then the configuration that names it."""
         self._store.open()
         self._delegated.open(self._settings.fallback.plugin, self._store.folder / "attached")
-        watches: list[Reflector[Any]] = [self._reflector, *self._delegations()]
-        jobs = [self._job(one.run()) for one in watches]
+        self._jobs += [self._job(one.run()) for one in self._watches]
+        if self._settings.metrics_port:
+            pages = {"/metrics": self._told, "/healthz": self._health, "/readyz": self._readiness}
+            self._jobs.append(self._job(serve_pages(self._settings.metrics_port, pages)))
         try:
-            await self._until(stop, _all_synced(watches))
+            await self._until(stop, _all_synced(self._watches))
             if stop.is_set():
                 return
             await self._replay()
             for one in list(self._store.released.values()):
                 self._reports.released(one)
-            server = await serve(self._answering, self._settings.socket)
-            jobs += [self._job(self._heartbeat.run()), self._job(self._follow()), self._job(self._repeat())]
+            server = await serve(Counted(self._answering, self._metrics), self._settings.socket)
+            self._jobs += [self._job(self._heartbeat.run()), self._job(self._follow()), self._job(self._repeat())]
             self._install()
+            self._ready = True
             log.info(
                 "ready node=%s allocations=%d attached=%d",
                 self._settings.node,
@@ -109,10 +122,33 @@ class Agent:
             server.close()
             await self._reports.finish(5.0)
         finally:
-            for job in jobs:
+            for job in self._jobs:
                 job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            await asyncio.gather(*self._jobs, return_exceptions=True)
             self._routes.close()
+
+    def _told(self) -> tuple[int, bytes]:
+        """The page of metrics."""
+        numbers = {
+            "ready": (int(self._ready), "1 once ADD is answered."),
+            "adds_waiting": (self._allocations.waiting, "ADDs that wait for their allocation."),
+            "allocations": (len(self._reflector.store), "Allocations of this node."),
+            "attachments": (len(self._store.attached), "Sandbox interfaces that hold addresses of ours."),
+            "delegated_attachments": (len(self._delegated.records), "Sandbox interfaces that another IPAM plugin answered for."),
+            "unreported": (len(self._store.released), "Attachments that have ended and are not reported yet."),
+            "reports_pending": (self._reports.pending, "Reports on their way to the API server."),
+            "strays": (len(self._reconciling.strays()), "Addresses in use whose allocation is gone or another Pod's."),
+        }
+        return 200, self._metrics.text([*standing.held(numbers), *standing.watches(self._watches), *standing.process()])
+
+    def _health(self) -> tuple[int, bytes]:
+        """Whether everything that should run for ever does; a new process helps where it does not."""
+        ended = [job for job in self._jobs if job.done()]
+        return (500, f"{ended[0]!r} has ended\n".encode()) if ended else (200, b"ok\n")
+
+    def _readiness(self) -> tuple[int, bytes]:
+        """Whether ADD is answered."""
+        return (200, b"ok\n") if self._ready else (503, b"allocations are not known yet; look at the API server's health\n")
 
     def _delegations(self) -> list[Reflector[NodeDelegation]]:
         """The watch of who is another IPAM plugin's, where there is one."""
@@ -164,6 +200,7 @@ class Agent:
         with taken(spool) as keys:
             for key in keys:
                 log.info("spooled_del key=%s", key)
+                self._metrics.spooled += 1
                 await self._answering.release(key)
 
     def _install(self) -> None:

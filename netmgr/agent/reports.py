@@ -70,6 +70,11 @@ class Reports:
         """Whether a report went out that the watch may not have shown yet."""
         return name in self._reported
 
+    @property
+    def pending(self) -> int:
+        """How many reports are on their way."""
+        return len(self._tasks)
+
     async def finish(self, seconds: float) -> None:
         """At the end: give reports in flight so many seconds; the rest is on disk."""
         tasks = list(self._tasks.values())

@@ -30,6 +30,13 @@ FILE = click.Path(path_type=Path)
     "--cni-bin-dir", type=FILE, default=Path("/opt/cni/bin"), show_default=True, help="Where the plugin binaries go then."
 )
 @click.option("--plugin-dir", type=FILE, default=Path("/usr/libexec/netmgr"), show_default=True, help="Where they come from.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port on loopback for /metrics, /healthz and /readyz; 0: none.",
+)
 @click.option("--cleanup", is_flag=True, help="Remove what --cni-conf-dir installed, and exit.")
 def command(
     kubeconfig: Path | None,
@@ -42,6 +49,7 @@ def command(
     cni_conf_dir: Path | None,
     cni_bin_dir: Path,
     plugin_dir: Path,
+    metrics_port: int,
     cleanup: bool,
 ) -> None:
     """Answer CNI calls of one node from memory.
@@ -73,5 +81,6 @@ def command(
         conf_dir=cni_conf_dir,
         bin_dir=cni_bin_dir,
         plugin_dir=plugin_dir,
+        metrics_port=metrics_port,
     )
     uvloop.run(run_agent(settings))

@@ -56,6 +56,7 @@ class Settings:
     api_server: str = ""
     spider_endpoints: bool = False
     metrics_port: int = 9473
+    agent_metrics_port: int = 9474
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -98,6 +99,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         replicas=settings.replicas,
         spider_endpoints=settings.spider_endpoints,
         metrics_port=settings.metrics_port,
+        agent_metrics_port=settings.agent_metrics_port,
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -47,7 +48,8 @@ class _Bookmark(msgspec.Struct, frozen=True):
 class Reflector(Generic[W]):
     """A live copy of the collection at `path`. Run `run()` as a task; `synced` is set after the first whole list.
 
-    `store` maps keys (see `key_of`) to objects and is for reading. `resource_version` is how far the copy is.
+    `store` maps keys (see `key_of`) to objects and is for reading. `resource_version` is how far the copy is,
+    `heard` when it last heard of that (time.monotonic()).
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Reflector(Generic[W]):
         self.synced = asyncio.Event()
         self.resource_version = ""
         self.lists = self.watches = 0
+        self.heard = time.monotonic()
         self.path = path
         self._copy: Store[W] = Store(on_event)
         self._api, self._path, self._type = api, path, type_
@@ -184,6 +187,7 @@ class Reflector(Generic[W]):
         return decoded
 
     def _advance(self, resource_version: str) -> None:
+        self.heard = time.monotonic()
         if resource_version:
             self.resource_version = resource_version
             self._moved.set()

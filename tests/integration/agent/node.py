@@ -76,7 +76,8 @@ class Node:
         self.processes.append(process)
         return process
 
-    def start_agent(self, *extra: str) -> None:
+    def launch_agent(self, *extra: str) -> subprocess.Popen[bytes]:
+        """The agent's process, which may not be ready yet."""
         command = [
             sys.executable,
             "-c",
@@ -88,7 +89,10 @@ class Node:
         command += ["--node-name", self.name, "--socket", str(self.socket), "--state-dir", str(self.state), *extra]
         with self.log.open("ab") as output:
             self.agent = subprocess.Popen(["ip", "netns", "exec", self.netns, *command], stdout=output, stderr=output)
-        started = self.agent
+        return self.agent
+
+    def start_agent(self, *extra: str) -> None:
+        started = self.launch_agent(*extra)
 
         def ready() -> str:
             assert started.poll() is None, self.log.read_text()
