@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ipam.prefix import parse_address
 from netmgr.api import spider
 from netmgr.api.endpoint import ENDPOINTS
 from netmgr.api.meta import Json, PartialObject
@@ -63,19 +62,18 @@ class Spiderpool:
         self.cluster.write_book("s", book)
         return pool
 
-    def record(self, pool: str, pod: str, uid: str, address: str, owner: tuple[str, str]) -> None:
+    def record(self, pool: str, pod: str, uid: str, address: str, owner: tuple[str, str], node: str = NODE) -> None:
         """The pool's entry and the SpiderEndpoint of a Pod."""
         self.records.setdefault(pool, {})[address] = {"pod": f"{self.namespace}/{pod}", "podUid": uid}
         status = {"allocatedIPs": json.dumps(self.records[pool]), "allocatedIPCount": len(self.records[pool])}
         self.patch(paths.named(spider.POOLS, pool, "status"), {"status": status})
-        assert parse_address(address)
         ips = [{"interface": "eth0", "ipv4": f"{address}/16", "ipv4Pool": pool, "vlan": 0, "cleanGateway": False}]
         body: Json = {
             "apiVersion": spider.GROUP_VERSION,
             "kind": "SpiderEndpoint",
             "metadata": {"name": pod, "finalizers": FINALIZERS},
             "status": {
-                "current": {"uid": uid, "node": NODE, "ips": ips},
+                "current": {"uid": uid, "node": node, "ips": ips},
                 "ownerControllerType": owner[0],
                 "ownerControllerName": owner[1],
             },
