@@ -16,6 +16,7 @@ COMMANDS = {
     "reach": "netmgr.commands.reach",
     "check": "netmgr.commands.check",
     "ip": "netmgr.commands.ip",
+    "repair": "netmgr.commands.repair",
     "speaker": "netmgr.commands.speaker",
     "lab": "netmgr.commands.lab",
     "completion": "netmgr.commands.completion",

@@ -9,6 +9,8 @@ from netmgr.api.meta import Condition, LabelSelector, Meta
 GROUP_VERSION = "spiderpool.spidernet.io/v2beta1"
 SUBNETS = f"/apis/{GROUP_VERSION}/spidersubnets"
 POOLS = f"/apis/{GROUP_VERSION}/spiderippools"
+FINALIZER = "netmgr.io/addresses-in-use"
+"""Keeps a pool that has addresses in use from being deleted."""
 RESERVED = f"/apis/{GROUP_VERSION}/spiderreservedips"
 
 

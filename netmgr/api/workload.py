@@ -8,6 +8,9 @@ import msgspec
 
 from netmgr.api.meta import Condition, LabelSelector, Meta
 
+ENDED = frozenset({"Succeeded", "Failed"})
+"""Phases of a Pod whose containers will not run again."""
+
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     """Where a Pod runs and whether it uses the host's network."""

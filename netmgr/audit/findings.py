@@ -14,9 +14,7 @@ from ipaddress import ip_address, ip_network
 from cni.attachments import Attachment
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.spider import SpiderIPPool, SpiderSubnet
-from netmgr.api.workload import Node, Pod
-
-ENDED = frozenset({"Succeeded", "Failed"})
+from netmgr.api.workload import ENDED, Node, Pod
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,17 @@ import click
     show_default=True,
     help="Answer /metrics, /healthz and /readyz on this port of 127.0.0.1; 0: nowhere.",
 )
-def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool, metrics_port: int) -> None:
+@click.option(
+    "--repair-every",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Compare everything with live reads so often, and put right what events missed; 0: never.",
+)
+def command(
+    kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool, metrics_port: int, repair_every: float
+) -> None:
     """Decide pools and addresses for the whole cluster.
 
     Several may run; one leads (Lease `netmgr-controller`), the others keep warm copies. Ends with 0 at SIGTERM, after its writes in
@@ -42,4 +52,7 @@ def command(kubeconfig: Path | None, namespace: str, identity: str, spider_endpo
     from netmgr.controller.process import run
 
     log.configure()
-    sys.exit(uvloop.run(run(kubeconfig, namespace, identity, spider_endpoints=spider_endpoints, metrics_port=metrics_port)))
+    working = run(
+        kubeconfig, namespace, identity, spider_endpoints=spider_endpoints, metrics_port=metrics_port, repair_seconds=repair_every
+    )
+    sys.exit(uvloop.run(working))

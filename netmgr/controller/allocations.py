@@ -42,6 +42,14 @@ class Allocations:
         surplus = self._is_surplus(one)
         if not surplus and self._lives_in_the_copy(one):
             return None
+        return (await self._judge(one, surplus=surplus))[1]
+
+    async def settle_live(self, one: IPAllocation) -> bool:
+        """Decide on an allocation as it was just read, whatever the copies say of it and of its Pod; whether anything was done."""
+        return (await self._judge(one, surplus=False))[0] not in {None, Verdict.KEEP}
+
+    async def _judge(self, one: IPAllocation, *, surplus: bool) -> tuple[Verdict | None, float | None]:
+        """Look for the proofs and do what they allow: what was done (None: others were faster), seconds to the next look."""
         rules, state, report = rules_of(self.world, one.spec.pool), await pod_state(self.world.api, one.spec.pod), self._report(one)
         unanswered = state in {PodState.GONE, PodState.FINISHED} and report in {Report.NONE, Report.ASKED}
         proof = await fenced(self.world, one, rules.grace) if unanswered else Fence.NONE
@@ -50,11 +58,11 @@ class Allocations:
         try:
             await self._do(one, decision, rules.cooldown)
         except (Conflict, NotFound) as error:
-            log.info("release overtaken address=%s error=%s", name, error)
-            return None
+            log.info("release overtaken address=%s error=%s", one.metadata.name, error)
+            return None, None
         if proof:
             self._tell(one, "ReleasedWithoutAgent", decision.why)
-        return self._again(one, report, unanswered=unanswered and not proof)
+        return decision.verdict, self._again(one, report, unanswered=unanswered and not proof)
 
     def _again(self, one: IPAllocation, report: Report, *, unanswered: bool) -> float | None:
         """Seconds until the allocation is to be looked at without an event: a cooldown's end, or a node's silence."""

@@ -22,6 +22,7 @@ from netmgr.controller.applications import Applications
 from netmgr.controller.endpoints import Endpoints, NoEndpoints
 from netmgr.controller.gauges import Gauges
 from netmgr.controller.pods import Pods
+from netmgr.controller.repairing import Repairs
 from netmgr.controller.reservations import Reservations
 from netmgr.controller.serving import serving
 from netmgr.controller.statuses import Statuses
@@ -42,19 +43,19 @@ LEASE = "netmgr-controller"
 class Controller:
     """Handlers by kind of key."""
 
-    def __init__(self, api: Api, namespace: str, *, spider_endpoints: bool = False) -> None:
-        self.api = api
+    def __init__(self, api: Api, namespace: str, *, spider_endpoints: bool = False, repair_seconds: float = 0.0) -> None:
+        self.api, self.repair_seconds = api, repair_seconds
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
         self.world = World(api, namespace, self.queue)
         self.events = EventRecorder(api, "netmgr-controller")
         self.metrics = self.world.metrics
         api.observe = self.metrics.request
-        statuses = Statuses(self.world, self.events)
+        statuses, allocations = Statuses(self.world, self.events), Allocations(self.world, self.events)
         endpoints = Endpoints(self.world) if spider_endpoints else NoEndpoints(self.world)
         self.handlers = {
             "pod": Pods(self.world, self.events).claim,
             "app": Applications(self.world, self.events).fit,
-            "allocation": Allocations(self.world, self.events).settle,
+            "allocation": allocations.settle,
             "reservation": Reservations(self.world, self.events).warn,
             "agent": Strays(self.world).restore,
             "subnet": statuses.subnet,
@@ -62,6 +63,7 @@ class Controller:
             "endpoint": endpoints.project,
         }
         self.metrics.add(Gauges(self.world, self.events, self.handlers))
+        self.repairs = Repairs(self.world, self.events, allocations, statuses)
 
     async def handle(self, key: Key) -> float | None:
         """One key."""
@@ -93,15 +95,27 @@ class Controller:
         log.info("leading allocations=%s", len(self.world.allocations.store))
         telling = asyncio.create_task(self.events.run())
         working = asyncio.create_task(self.queue.run(self.handle, WORKERS))
+        mending = asyncio.create_task(self._mend())
         self.metrics.leader.set(1)
         try:
             await asyncio.shield(working)
         finally:
             self.metrics.leader.set(0)
+            mending.cancel()
+            await asyncio.gather(mending, return_exceptions=True)
             await self.queue.drain()
             for task in (working, telling):
                 task.cancel()
             await asyncio.gather(working, telling, return_exceptions=True)
+
+    async def _mend(self) -> None:
+        """Reconcile periodically, if it was asked for; keys go through the queue, so that none is worked on twice at a time."""
+
+        async def work(key: Key) -> None:
+            self.queue.add(key, urgent=True)
+
+        if self.repair_seconds:
+            await self.repairs.run(self.repair_seconds, work)
 
 
 def is_newer_copy(copy: Mapping[str, IPAllocation], listed: list[PartialObject]) -> bool:
@@ -119,12 +133,18 @@ def identity_of_process() -> str:
 
 
 async def run(
-    kubeconfig: Path | None, namespace: str, identity: str, *, spider_endpoints: bool = False, metrics_port: int = 0
+    kubeconfig: Path | None,
+    namespace: str,
+    identity: str,
+    *,
+    spider_endpoints: bool = False,
+    metrics_port: int = 0,
+    repair_seconds: float = 0.0,
 ) -> int:
     """Run until SIGTERM (0) or until the Lease is lost (1)."""
     loop = asyncio.get_running_loop()
     async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
-        controller = Controller(api, namespace, spider_endpoints=spider_endpoints)
+        controller = Controller(api, namespace, spider_endpoints=spider_endpoints, repair_seconds=repair_seconds)
         lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
         world = controller.world
         page = serving(metrics_port, controller.metrics.text, health=world.trouble, readiness=world.unsynced)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipam.conditions import Told
 from netmgr.api import spider
 from netmgr.api.meta import Json, ObjectReference
-from netmgr.api.spider import SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import FINALIZER, SpiderIPPool, SpiderSubnet
 from netmgr.controller import codec, standing
 from netmgr.controller.fencing import text_of
 from netmgr.controller.world import World
@@ -20,7 +20,6 @@ from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
 from netmgr.kube.events import EventRecorder
 
-FINALIZER = "netmgr.io/addresses-in-use"
 PERIOD = 1.0
 
 Report = tuple[Json, tuple[Told, ...]]
@@ -50,9 +49,9 @@ class Statuses:
         if one is None:
             self.written.pop(f"SpiderIPPool/{name}", None)
             return None
-        path = paths.named(spider.POOLS, name)
-        if await self._finalizer(path, one):
+        if await self.protect(one, used=bool(self.world.by_pool.get(name))):
             return None
+        path = paths.named(spider.POOLS, name)
         return await self._report(path, one, "SpiderIPPool", lambda: standing.of_pool(self.world, one))
 
     async def _report(
@@ -73,10 +72,9 @@ class Statuses:
         body: Json = {"metadata": version, "spec": {"ipVersion": codec.family_of(one.spec.subnet).number}}
         await self.world.api.merge_patch(path, body, type(one))
 
-    async def _finalizer(self, path: str, pool: SpiderIPPool) -> bool:
-        """Hold a pool in use back from deletion; True if something was written."""
-        have = list(pool.metadata.finalizers or ())
-        used = bool(self.world.by_pool.get(pool.metadata.name))
+    async def protect(self, pool: SpiderIPPool, *, used: bool) -> bool:
+        """Hold a pool in use back from deletion, let another one go; True if something was written."""
+        path, have = paths.named(spider.POOLS, pool.metadata.name), list(pool.metadata.finalizers or ())
         if used == (FINALIZER in have) or (used and pool.metadata.deletion_timestamp):
             return False
         want = [*have, FINALIZER] if used else [one for one in have if one != FINALIZER]

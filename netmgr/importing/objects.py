@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from netmgr.api import spider
 from netmgr.api.endpoint import ENDPOINTS, SpiderEndpoint
 from netmgr.api.meta import Json, Meta
-from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderSubnet
+from netmgr.api.spider import FINALIZER, LabelKeys, SpiderIPPool, SpiderSubnet
 from netmgr.controller import codec
 from netmgr.controller.endpoint_view import MANAGED_BY, MANAGER
-from netmgr.controller.statuses import FINALIZER
 from netmgr.importing.found import Finding, Found
 from netmgr.kube import paths
 

@@ -74,6 +74,12 @@ class EventRecorder:
                 await self._write(name)
                 await asyncio.sleep(self._pause)
 
+    async def flush(self) -> None:
+        """Write all that is due, for a process that ends."""
+        while self._due:
+            name, _ = self._due.popitem(last=False)
+            await self._write(name)
+
     async def _write(self, name: str) -> None:
         series = self._known.get(name)
         if series is None:
