@@ -67,6 +67,12 @@ def settings_options(command: F) -> F:
             show_default=True,
             help="Port of 127.0.0.1 on which controllers answer /metrics and their probes.",
         ),
+        click.option(
+            "--follow",
+            multiple=True,
+            metavar="RESOURCE.GROUP",
+            help="Let the controller read this kind of workload, such as rollouts.argoproj.io. May be repeated.",
+        ),
         click.option("--namespace", default=known.namespace, show_default=True, help="Where netmgr's Pods run."),
     ):
         command = option(command)

@@ -92,7 +92,7 @@ class Applications:
     async def _meet(self, book_key: str) -> float | None:
         """Pools of a kind that nobody has watched since this process began."""
         parts = parts_of(book_key)
-        if parts is None or not self.world.pools_of(book_key):
+        if parts is None or not (self.world.pools_of(book_key) or self.world.third_party.is_asked_for(parts[0])):
             return None
         problem = await self.world.third_party.follow(parts[0])
         if problem:

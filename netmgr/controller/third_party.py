@@ -25,7 +25,7 @@ from netmgr.kube.store import EventKind, key_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-FIRST_LIST_SECONDS = 10.0
+FIRST_LIST_SECONDS, REFUSED_SECONDS = 10.0, 30.0
 GRANT = 'netmgr.io/aggregate-to-controller: "true"'
 
 OnWorkload = Callable[[EventKind, Workload, Workload | None], None]
@@ -53,23 +53,36 @@ class ThirdParty:
         self.kinds: dict[KindKey, Kind] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._locks: dict[KindKey, asyncio.Lock] = {}
+        self._refused: dict[KindKey, tuple[str, float]] = {}
+
+    def is_asked_for(self, key: KindKey) -> bool:
+        """Whether somebody wanted to follow the kind: its first list may be under way."""
+        return key in self._locks
 
     async def follow(self, key: KindKey) -> str:
-        """Watch a kind from now on; empty, or the words that say why it cannot be watched."""
+        """Watch a kind from now on; empty, or the words that say why it cannot be watched. A refusal holds for half a minute."""
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key in self.kinds:
                 return ""
-            try:
-                kind = await discover(self._api, key)
-                if isinstance(kind, str):
-                    return kind
-                await self._api.list_page(kind.collection, msgspec.Raw, limit=1)
-            except Forbidden:
-                return (
-                    f"the controller may not read {key[1]} of {key[0]}; grant get, list and watch on it, and get on its scale, "
-                    f"by a ClusterRole labelled {GRANT}"
-                )
-            return await self._watch(kind)
+            words, until = self._refused.get(key, ("", 0.0))
+            if until > asyncio.get_running_loop().time():
+                return words
+            words = await self._begin(key)
+            self._refused[key] = (words, asyncio.get_running_loop().time() + REFUSED_SECONDS)
+            return words
+
+    async def _begin(self, key: KindKey) -> str:
+        try:
+            kind = await discover(self._api, key)
+            if isinstance(kind, str):
+                return kind
+            await self._api.list_page(kind.collection, msgspec.Raw, limit=1)
+        except Forbidden:
+            return (
+                f"the controller may not read {key[1]} of {key[0]}; grant get, list and watch on it, and get on its scale, "
+                f"by a ClusterRole labelled {GRANT}"
+            )
+        return await self._watch(kind)
 
     async def _watch(self, kind: Kind) -> str:
         copy: dict[str, Workload] = {}
@@ -91,8 +104,7 @@ class ThirdParty:
             task.cancel()
             return f"{kind.name} of {kind.group_version} could not be listed within {FIRST_LIST_SECONDS:g} s"
         self._tasks.append(task)
-        self._workloads[kind.key] = copy
-        self.kinds[kind.key] = kind
+        self._workloads[kind.key], self.kinds[kind.key] = copy, kind
         log.info("kind_followed kind=%s group_version=%s objects=%d", kind.name, kind.group_version, len(copy))
         return ""
 

@@ -22,6 +22,7 @@ LABELS = {MANAGED_BY: MANAGER, "app.kubernetes.io/part-of": "netmgr"}
 FILES = ("namespace", "rbac", "admission", "controller", "agent", "speaker")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
+RESOURCE = re.compile(r"[a-z][a-z0-9]{0,62}(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
 ENDPOINT = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 COLLECTIONS = {
@@ -57,6 +58,7 @@ class Settings:
     spider_endpoints: bool = False
     metrics_port: int = 9473
     agent_metrics_port: int = 9474
+    follow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -64,6 +66,9 @@ class Settings:
         for option, value in (("--image", self.image), ("--frr-image", self.frr_image)):
             if not IMAGE.fullmatch(value):
                 raise SettingsError(f"{option} {value!r}: no image reference; use REGISTRY/NAME:TAG")
+        for one in self.follow:
+            if not RESOURCE.fullmatch(one):
+                raise SettingsError(f"--follow {one!r}: use RESOURCE.GROUP with the plural, such as rollouts.argoproj.io")
         if self.api_server and not ENDPOINT.fullmatch(self.api_server):
             raise SettingsError(f"--api-server {self.api_server!r}: use HOST:PORT, an IPv6 address in brackets")
 
@@ -100,6 +105,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         spider_endpoints=settings.spider_endpoints,
         metrics_port=settings.metrics_port,
         agent_metrics_port=settings.agent_metrics_port,
+        follow=[one.split(".", 1) for one in settings.follow],
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

@@ -20,6 +20,7 @@ from netmgr.api.endpoint import ENDPOINTS
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod
+from netmgr.install.objects import Settings, objects, path_of
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
@@ -51,10 +52,11 @@ class Cluster:
         return paths.in_namespace(collection, self.namespace)
 
     @contextmanager
-    def controller(self, identity: str = "one", *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A controller process; ended by SIGTERM unless the test ended it."""
+    def controller(self, identity: str = "one", *options: str, kubeconfig: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """A controller process (as the administrator, unless told otherwise); ended by SIGTERM unless the test ended it."""
         log = self.folder / f"controller-{identity}.log"
-        argv = [str(Path(sys.executable).parent / "netmgr"), "controller", "--kubeconfig", str(self.server.kubeconfig)]
+        argv = [str(Path(sys.executable).parent / "netmgr"), "controller"]
+        argv += ["--kubeconfig", str(kubeconfig or self.server.kubeconfig)]
         argv += ["--namespace", self.namespace, "--identity", identity, *options]
         with log.open("ab") as out:
             process = subprocess.Popen(argv, stdout=out, stderr=out)
@@ -64,6 +66,18 @@ class Cluster:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(20)
+
+    def limited_controller(self) -> Path:
+        """Credentials of the controller's account, with the rights that the installer gives it and no others."""
+        kinds = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+        rights = [one for one in objects(Settings(namespace=self.namespace)) if one["kind"] in kinds]
+
+        async def grant(api: Api) -> None:
+            for one in rights:
+                await api.apply(path_of(one), one, "test", PartialObject, force=True)
+
+        self.call(grant)
+        return self.server.kubeconfig_of(f"system:serviceaccount:{self.namespace}:netmgr-controller")
 
     def agent(self, node: str = NODE) -> None:
         """The Lease of a live agent."""
@@ -178,12 +192,15 @@ class Cluster:
         suffix = f"_Deployment_{self.namespace}_{application}"
         return next((p for p in found if (p.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)), None)
 
-    def subnets_of(self, application: str) -> list[str]:
-        """Prefixes of an application's auto pools."""
+    def pools_of(self, application: str) -> list[SpiderIPPool]:
+        """An application's auto pools."""
         found: list[SpiderIPPool] = self.call(lambda api: api.list(spider.POOLS, SpiderIPPool))
         suffix = f"_{self.namespace}_{application}"
-        mine = [one for one in found if (one.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)]
-        return sorted(one.spec.subnet for one in mine)
+        return [one for one in found if (one.metadata.annotations or {}).get("netmgr.io/application", "").endswith(suffix)]
+
+    def subnets_of(self, application: str) -> list[str]:
+        """Prefixes of an application's auto pools."""
+        return sorted(one.spec.subnet for one in self.pools_of(application))
 
     def pool_counts(self, application: str) -> tuple[int | None, int | None] | None:
         pool = self.auto_pool(application)

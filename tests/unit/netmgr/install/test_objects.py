@@ -30,6 +30,22 @@ def rules(role: str) -> list[Json]:
     return [rule for one in roles for rule in one["rules"]]
 
 
+def test_a_followed_kind_may_be_read_and_nothing_else() -> None:
+    made = objects(Settings(follow=("rollouts.argoproj.io",)))
+    role = next(one for one in made if one["metadata"]["name"] == "netmgr-followed-kinds")
+    assert role["metadata"]["labels"]["netmgr.io/aggregate-to-controller"] == "true"
+    assert role["rules"] == [
+        {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["argoproj.io"], "resources": ["rollouts/scale"], "verbs": ["get"]},
+    ]
+
+
+@pytest.mark.parametrize("text", ["rollouts", "Rollouts.argoproj.io", "*.argoproj.io", "pods/exec.x.io", "a.b\nc", ""])
+def test_what_is_no_resource_of_a_group_is_not_followed(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"RESOURCE\.GROUP"):
+        Settings(follow=(text,))
+
+
 def test_each_object_has_a_place_and_the_label_by_which_uninstall_knows_it() -> None:
     assert {one["kind"] for one in EVERYTHING} <= set(COLLECTIONS)
     assert [path_of(one) for one in EVERYTHING if MANAGED_BY not in one["metadata"]["labels"]] == []
