@@ -6,6 +6,7 @@ and renamed: the runtime watches the folder and never sees half a file. Removal 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -26,19 +27,39 @@ def render(socket: Path, mtu: int = 1500) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
-def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path) -> list[Path]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """What the node gets. `ipam_only`: no configuration, another main plugin's names us; `ipam_as`: a further name that it uses."""
+
+    ipam_only: bool = False
+    ipam_as: str = ""
+
+
+def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path, mode: Mode = Mode()) -> list[Path]:
     """Binaries first, then the configuration that names them; the files that were not there or were different."""
     wanted = [(bin_dir / name, (plugin_dir / name).read_bytes(), 0o755) for name in BINARIES]
-    wanted.append((conf_dir / FILE, render(socket), 0o644))
-    return [file for file, content, mode in wanted if _write(file, content, mode)]
+    if mode.ipam_as:
+        wanted.append((bin_dir / mode.ipam_as, (plugin_dir / IPAM_PLUGIN).read_bytes(), 0o755))
+    if not mode.ipam_only:
+        wanted.append((conf_dir / FILE, render(socket), 0o644))
+    return [file for file, content, access in wanted if _write(file, content, access)]
 
 
-def remove(conf_dir: Path, bin_dir: Path) -> list[Path]:
-    """Take our files away, configuration first; those that were there."""
-    gone = [file for file in (conf_dir / FILE, *(bin_dir / name for name in BINARIES)) if file.exists()]
+def remove(conf_dir: Path, bin_dir: Path, plugin_dir: Path) -> list[Path]:
+    """Take our files away, configuration first, and our program under whatever name; those that were there."""
+    names = [bin_dir / name for name in BINARIES]
+    ours = plugin_dir / IPAM_PLUGIN
+    if ours.is_file() and bin_dir.is_dir():
+        content = ours.read_bytes()
+        names += [file for file in sorted(bin_dir.iterdir()) if file not in names and _is(file, content)]
+    gone = [file for file in (conf_dir / FILE, *names) if file.exists()]
     for file in gone:
         file.unlink()
     return gone
+
+
+def _is(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content
 
 
 def _write(file: Path, content: bytes, mode: int) -> bool:

@@ -57,6 +57,7 @@ class AgentSettings:
     conf_dir: Path | None
     bin_dir: Path
     plugin_dir: Path
+    mode: conflist.Mode
     metrics_port: int
 
 
@@ -206,7 +207,7 @@ class Agent:
     def _install(self) -> None:
         wanted = self._settings
         if wanted.conf_dir is not None:
-            for file in conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket):
+            for file in conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket, wanted.mode):
                 log.info("cni_installed file=%s", file)
 
     @staticmethod

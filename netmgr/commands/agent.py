@@ -31,6 +31,12 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--plugin-dir", type=FILE, default=Path("/usr/libexec/netmgr"), show_default=True, help="Where they come from.")
 @click.option(
+    "--ipam-only", is_flag=True, help="Install the binaries alone: another main plugin's configuration names netmgr-ipam."
+)
+@click.option(
+    "--ipam-as", default="", metavar="NAME", help="Install netmgr-ipam under this name too: for configurations that say it."
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     default=0,
@@ -49,6 +55,8 @@ def command(
     cni_conf_dir: Path | None,
     cni_bin_dir: Path,
     plugin_dir: Path,
+    ipam_only: bool,
+    ipam_as: str,
     metrics_port: int,
     cleanup: bool,
 ) -> None:
@@ -63,11 +71,12 @@ def command(
 
         if cni_conf_dir is None:
             raise click.UsageError("--cleanup needs --cni-conf-dir: the folder that was installed to")
-        for file in conflist.remove(cni_conf_dir, cni_bin_dir):
+        for file in conflist.remove(cni_conf_dir, cni_bin_dir, plugin_dir):
             click.echo(f"removed {file}")
         return
     import uvloop
 
+    from cni.conflist import Mode
     from netmgr.agent.process import AgentSettings, run_agent
 
     settings = AgentSettings(
@@ -81,6 +90,7 @@ def command(
         conf_dir=cni_conf_dir,
         bin_dir=cni_bin_dir,
         plugin_dir=plugin_dir,
+        mode=Mode(ipam_only=ipam_only, ipam_as=ipam_as),
         metrics_port=metrics_port,
     )
     uvloop.run(run_agent(settings))

@@ -54,6 +54,10 @@ def settings_options(command: F) -> F:
         click.option("--replicas", type=click.IntRange(1, 9), default=known.replicas, show_default=True, help="Controllers."),
         click.option("--frr-image", default=known.frr_image, show_default=True, help="Image of FRR."),
         click.option("--image", default=known.image, show_default=True, help="Image of controller, agent and speaker."),
+        click.option("--ipam-as", default="", metavar="NAME", help="Answer under this name too, as ipam.type: spiderpool."),
+        click.option(
+            "--ipam-only", is_flag=True, help="Give addresses to another main plugin (Calico, macvlan), make no interfaces."
+        ),
         click.option(
             "--spider-endpoints/--no-spider-endpoints",
             default=known.spider_endpoints,

@@ -56,6 +56,8 @@ class Settings:
     replicas: int = 2
     api_server: str = ""
     spider_endpoints: bool = False
+    ipam_only: bool = False
+    ipam_as: str = ""
     metrics_port: int = 9473
     agent_metrics_port: int = 9474
     follow: tuple[str, ...] = ()
@@ -69,6 +71,8 @@ class Settings:
         for one in self.follow:
             if not RESOURCE.fullmatch(one):
                 raise SettingsError(f"--follow {one!r}: use RESOURCE.GROUP with the plural, such as rollouts.argoproj.io")
+        if self.ipam_as and not NAME.fullmatch(self.ipam_as):
+            raise SettingsError(f"--ipam-as {self.ipam_as!r}: no plugin name; use what `ipam.type` says, for example spiderpool")
         if self.api_server and not ENDPOINT.fullmatch(self.api_server):
             raise SettingsError(f"--api-server {self.api_server!r}: use HOST:PORT, an IPv6 address in brackets")
 
@@ -103,6 +107,8 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         frr_image=settings.frr_image,
         replicas=settings.replicas,
         spider_endpoints=settings.spider_endpoints,
+        ipam_only=settings.ipam_only,
+        ipam_as=settings.ipam_as,
         metrics_port=settings.metrics_port,
         agent_metrics_port=settings.agent_metrics_port,
         follow=[one.split(".", 1) for one in settings.follow],

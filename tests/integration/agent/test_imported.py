@@ -96,3 +96,20 @@ def test_a_late_del_from_before_leaves_the_new_sandbox_alone(live: Node) -> None
     assert "10.62.0.5 dev nm" in live.routes()
     assert live.cni("CHECK", "new", "pod-a", netns=netns, plugin="netmgr", type="netmgr") == (0, "")
     assert live.phase("10.62.0.5") == ""
+
+
+def test_a_network_that_names_spiderpool_as_its_ipam_plugin_is_answered_as_it_stands(node: Node) -> None:
+    """The configurations and NetworkAttachmentDefinitions of a cluster that ran Spiderpool; only the socket is the test's own."""
+    conf, binaries = node.folder / "net.d", node.build
+    folders = ("--cni-conf-dir", str(conf), "--cni-bin-dir", str(binaries), "--plugin-dir", str(node.build))
+    node.start_agent(*folders, "--ipam-only", "--ipam-as", "spiderpool")
+    eventually((binaries / "spiderpool").exists, bool, within=10, what="the plugin under its old name")
+    assert not conf.exists()
+    node.bind("10.62.0.6", "pod-a", gateway="10.62.0.254")
+    netns = node.pod()
+    ipam = {"type": "spiderpool", "log_level": "INFO", "default_ipv4_ippool": ["p"], "socket": str(node.socket)}
+
+    code, out = node.cni("ADD", "c1", "pod-a", netns=netns, plugin="/usr/lib/cni/ptp", type="ptp", ipam=ipam)
+
+    assert code == 0, out
+    assert "10.62.0.6/24" in run("ip", "-n", netns.rpartition("/")[2], "addr").stdout

@@ -100,9 +100,21 @@ def test_the_api_server_can_be_named_for_nodes_without_services() -> None:
         ({"namespace": "a\nkind: Secret"}, "--namespace"),
         ({"image": "x y"}, "--image 'x y': no image reference"),
         ({"frr_image": ""}, "--frr-image ''"),
+        ({"ipam_as": "../spiderpool"}, "--ipam-as '../spiderpool': no plugin name"),
         ({"api_server": "10.0.0.1"}, "--api-server '10.0.0.1': use HOST:PORT"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused_with_its_rule(options: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         Settings(**options)  # type: ignore[arg-type] # fields by name
+
+
+def test_the_agents_arguments_say_what_the_node_gets() -> None:
+    def arguments(settings: Settings) -> list[str]:
+        found = {one["metadata"]["name"]: one for one in objects(settings) if one["kind"] in {"Deployment", "DaemonSet"}}
+        specs = [found[name]["spec"]["template"]["spec"]["containers"][0]["args"] for name in ("netmgr-controller", "netmgr-agent")]
+        return [word for words in specs for word in words if word.startswith(("--ipam", "--spider"))]
+
+    assert arguments(SETTINGS) == []
+    chosen = Settings(ipam_only=True, ipam_as="spiderpool", spider_endpoints=True)
+    assert arguments(chosen) == ["--spider-endpoints", "--ipam-only", "--ipam-as=spiderpool"]
