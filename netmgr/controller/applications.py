@@ -7,7 +7,7 @@ shrinks before the range is given back. What pools an application wants and has 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -28,7 +28,6 @@ from netmgr.controller.auto_pools import (
     home,
     is_of,
     outlives,
-    place_of,
     pool_body,
     subnet_name,
     wanted_pools,
@@ -84,9 +83,10 @@ class Applications:
             if wanted.message:
                 self._tell(application, wanted.reason, wanted.message)
             return None
+        keep: set[str] = set()
         for one in wanted:
-            await self._fit_pool(one)
-        await self._retire(book_key, keep=self._kept(application, wanted))
+            keep |= await self._fit(one)
+        await self._retire(book_key, keep)
         return None
 
     async def _meet(self, book_key: str) -> float | None:
@@ -155,35 +155,64 @@ class Applications:
         asked = self.world.asked.get(application.book_key)
         return dict(asked) if asked is not None else annotations_of(self.world.pools_of(application.book_key))
 
-    def _kept(self, application: Application, wanted: list[Wanted]) -> set[str]:
-        """Pools to be left alone: those that are wanted, and those whose successor has not been made yet."""
-        pools = self.world.pools_of(application.book_key)
-        homes = {(one.interface, one.family): home(one, pools) for one in wanted}
-        kept = {one.metadata.name for one in homes.values() if one is not None}
-        waiting = {place for place, found in homes.items() if found is None}
-        return kept | {one.metadata.name for one in pools if place_of(one) in waiting and is_of(one, application)}
+    async def _fit(self, wanted: Wanted) -> set[str]:
+        """Carve and write the pool of one interface and family; the names of pools that serve it and are to be left alone.
 
-    async def _fit_pool(self, wanted: Wanted) -> None:
-        """Carve and write one pool, in the first of its subnets that has room. A shrink that waits comes with a release."""
+        A pool that exists stays in its subnet; what it cannot grow by there comes from the next subnet that has room for it. A new
+        one goes to the first subnet that has room for all of it. A shrink that waits for addresses in use comes with their release.
+        """
         pools = self.world.pools_of(wanted.application.book_key)
-        pool = home(wanted, pools)
+        at_home = home(wanted, pools)
+        usable = [name for name in wanted.subnets if self._is_usable(wanted, name)]
         short: list[str] = []
-        for subnet in self._subnets_for(wanted, pool):
-            async with self.books.of(subnet) as book:
-                name = wanted.name(subnet, self.world.pools.store) if pool is None else pool.metadata.name
-                plan, have = self._plan(wanted, name, book)
-                if isinstance(plan, CarveShortage):
-                    short.append(str(plan))
-                    continue
+        served: set[str] = set()
+        left = wanted.size
+        if at_home is not None:
+            first = subnet_name(at_home)
+            served.add(at_home.metadata.name)
+            left -= await self._carve_what_fits(wanted, first, at_home, short)
+            usable = [name for name in usable if name != first]
+        for name in usable if left > 0 else ():
+            pool = next(iter(wanted.pools_in((name,), pools)), None)
+            made = await self._carve(replace(wanted, size=left), name, pool, short)
+            if made:
                 self._clear(wanted.application)
-                await self._write(wanted, name, book, pool, have, plan)
-            if pool is None:
-                self._tell_of_move(wanted, name, pools)
-            return
-        if short:
+                if at_home is None:
+                    self._tell_of_move(wanted, made, pools)
+                return served | {made}
+        if left > 0 and short:
             self._tell(wanted.application, "SubnetFull", "; ".join(short))
+        elif left <= 0:
+            self._clear(wanted.application)
+        return served or {one.metadata.name for one in pools if wanted.is_for(one) and is_of(one, wanted.application)}
 
-    def _plan(self, wanted: Wanted, name: str, subnet: SpiderSubnet) -> tuple[Carved | CarveShortage, RangeSet]:
+    async def _carve_what_fits(self, wanted: Wanted, subnet: str, pool: SpiderIPPool, short: list[str]) -> int:
+        """Grow or shrink a pool where it is; the number of addresses that it has now, all that it wants if it could."""
+        if not self._is_usable(wanted, subnet):
+            return wanted.size
+        async with self.books.of(subnet) as book:
+            plan, have = self._plan(wanted, pool.metadata.name, book, wanted.size)
+            got = wanted.size
+            if isinstance(plan, CarveShortage):
+                short.append(str(plan))
+                got = self.world.unreserved(have).size + plan.free
+                plan, have = self._plan(wanted, pool.metadata.name, book, got)
+            if isinstance(plan, Carved):
+                await self._write(wanted, pool.metadata.name, book, pool, have, plan)
+        return got
+
+    async def _carve(self, wanted: Wanted, subnet: str, pool: SpiderIPPool | None, short: list[str]) -> str:
+        """Carve a pool out of a subnet, all of it or nothing; its name where it has been made or grown."""
+        async with self.books.of(subnet) as book:
+            name = wanted.name(subnet, self.world.pools.store) if pool is None else pool.metadata.name
+            plan, have = self._plan(wanted, name, book, wanted.size)
+            if isinstance(plan, CarveShortage):
+                short.append(str(plan))
+                return ""
+            await self._write(wanted, name, book, pool, have, plan)
+        return name
+
+    def _plan(self, wanted: Wanted, name: str, subnet: SpiderSubnet, size: int) -> tuple[Carved | CarveShortage, RangeSet]:
         """What to carve out of an accepted subnet, and what the pool has there."""
         book = codec.book_of(subnet)
         ranges = {pool: codec.ranges_of(wanted.family, texts) for pool, (texts, _) in book.items()}
@@ -192,7 +221,7 @@ class Applications:
         used = frozenset(ledger.held) if ledger is not None else frozenset()
         addresses = self.world.unreserved(self.world.verdicts()[0][subnet.metadata.name].ranges or RangeSet(wanted.family))
         have = ranges.get(name, RangeSet(wanted.family))
-        size = wanted.size + have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
+        size += have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
         plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), name, size, used)
         return plan, have
 
@@ -222,11 +251,6 @@ class Applications:
                 f"({subnet_name(one)}) serves the Pods that were made before and goes with the last of them"
             )
             self.events.record(codec.application_reference(wanted.application), "Normal", "SubnetChanged", words)
-
-    def _subnets_for(self, wanted: Wanted, pool: SpiderIPPool | None) -> list[str]:
-        """The subnets to try, in the user's order. A pool that exists stays in its own."""
-        names = wanted.subnets if pool is None else (subnet_name(pool),)
-        return [name for name in names if self._is_usable(wanted, name)]
 
     def _is_usable(self, wanted: Wanted, name: str) -> bool:
         """Whether a subnet may serve the pool; where it may not, the application is told why."""

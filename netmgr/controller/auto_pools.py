@@ -37,6 +37,10 @@ class Wanted:
         """Whether the pool serves this interface and family."""
         return place_of(pool) == (self.interface, self.family)
 
+    def pools_in(self, subnets: Iterable[str], pools: Iterable[SpiderIPPool]) -> list[SpiderIPPool]:
+        """The pools of these subnets that may serve it."""
+        return pools_for(self.application, self.interface, self.family, subnets, pools)
+
     def name(self, subnet: str, taken: Iterable[str]) -> str:
         """A name for the pool: without the subnet, unless the application has a pool of that name in another one."""
         plain = auto_pool_name(self.application, self.family, self.interface)
@@ -77,7 +81,7 @@ def outlives(pool: SpiderIPPool) -> bool:
 
 def home(wanted: Wanted, pools: Iterable[SpiderIPPool]) -> SpiderIPPool | None:
     """Of an application's pools the one that the request asks for: of the first named subnet that has one."""
-    found = pools_for(wanted.application, wanted.interface, wanted.family, wanted.subnets, pools)
+    found = wanted.pools_in(wanted.subnets, pools)
     return found[0] if found else None
 
 

@@ -103,9 +103,9 @@ class Cluster:
         one: SpiderReservedIP = self.call(lambda api: api.get(paths.named(spider.RESERVED, name), SpiderReservedIP))
         return one.spec.ips
 
-    def annotate(self, deployment: str, annotations: dict[str, str]) -> None:
+    def annotate(self, workload: str, annotations: dict[str, str], collection: str = paths.DEPLOYMENTS) -> None:
         """Change the Pod template's annotations."""
-        path = paths.named(paths.DEPLOYMENTS, deployment, namespace=self.namespace)
+        path = paths.named(collection, workload, namespace=self.namespace)
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         self.call(lambda api: api.merge_patch(path, body, PartialObject))
 
@@ -127,22 +127,23 @@ class Cluster:
 
     def deployment(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
         """A Deployment and its ReplicaSet, as the Deployment controller would make it; UID of the ReplicaSet."""
-        template = {"metadata": {"labels": {"app": name}, "annotations": annotations}, "spec": pod_spec()}
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+        template = {"metadata": {"labels": labels(name), "annotations": annotations}, "spec": pod_spec()}
+        spec = {"replicas": replicas, "selector": {"matchLabels": labels(name)}, "template": template}
         top = self.create(self.here(paths.DEPLOYMENTS), {"metadata": {"name": name}, "spec": spec})
         owner = reference("Deployment", name, top.metadata.uid)
         meta = {"name": f"{name}-rs", "ownerReferences": [owner]}
         return self.create(self.here(paths.REPLICA_SETS), {"metadata": meta, "spec": spec}).metadata.uid
 
-    def stateful_set(self, name: str, replicas: int, annotations: dict[str, str]) -> str:
-        template = {"metadata": {"labels": {"app": name}, "annotations": annotations}, "spec": pod_spec()}
-        spec = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": template}
+    def stateful_set(self, name: str, replicas: int, annotations: dict[str, str], start: int = 0) -> str:
+        template = {"metadata": {"labels": labels(name), "annotations": annotations}, "spec": pod_spec()}
+        spec = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": labels(name)}, "template": template}
+        spec["ordinals"] = {"start": start}
         return self.create(self.here(paths.STATEFUL_SETS), {"metadata": {"name": name}, "spec": spec}).metadata.uid
 
     def ordinal(self, name: str, annotations: dict[str, str], owner_uid: str, number: int, node: str = NODE) -> str:
         """The Pod of one ordinal; its UID."""
         owner = reference("StatefulSet", name, owner_uid)
-        meta = {"name": f"{name}-{number}", "labels": {"app": name}, "annotations": annotations, "ownerReferences": [owner]}
+        meta = {"name": f"{name}-{number}", "labels": labels(name), "annotations": annotations, "ownerReferences": [owner]}
         return self.create(self.here(paths.PODS), {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}).metadata.uid
 
     def pods(self, name: str, annotations: dict[str, str], owner_uid: str, *numbers: int, node: str = NODE) -> None:
@@ -157,7 +158,7 @@ class Cluster:
 
     def pod_body(self, name: str, annotations: dict[str, str], owner_uid: str, number: int, node: str) -> Json:
         owner = reference("ReplicaSet", f"{name}-rs", owner_uid)
-        meta = {"name": f"{name}-rs-{number}", "labels": {"app": name}, "annotations": annotations, "ownerReferences": [owner]}
+        meta = {"name": f"{name}-rs-{number}", "labels": labels(name), "annotations": annotations, "ownerReferences": [owner]}
         return {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}
 
     def scale(self, name: str, replicas: int, collection: str = paths.DEPLOYMENTS) -> None:
@@ -167,6 +168,17 @@ class Cluster:
     def delete(self, collection: str, name: str, **options: Any) -> None:
         path = paths.named(collection, name, namespace=self.namespace if collection not in CLUSTER_SCOPED else "")
         self.call(lambda api: api.delete(path, options=options or None))
+
+    def release(self, pod: str, address: str) -> None:
+        """Delete a Pod at once; its node's agent reports the address detached."""
+        self.delete(paths.PODS, pod, gracePeriodSeconds=0)
+        eventually(lambda: self.allocations()[address].status.phase, lambda phase: phase == "Releasing", what="the question")
+        self.detach(address)
+
+    def total(self, pool: str) -> int | None:
+        """Addresses of a pool, as its status says."""
+        found = self.read_pool(pool)
+        return found.status.total_ip_count if found else None
 
     def detach(self, name: str) -> None:
         """What the agent reports after a DEL."""
@@ -263,6 +275,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def reference(kind: str, name: str, uid: str) -> Json:
     return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+
+
+def labels(name: str) -> dict[str, str]:
+    """What selects an application's Pods; a label's value ends at 63 characters."""
+    return {"app": name[:63].rstrip("-")}
 
 
 def pod_spec() -> Json:

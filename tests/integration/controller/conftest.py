@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from netmgr.kube import paths
 from tests.integration.apiserver import ApiServer
 from tests.integration.controller.cluster import Cluster
 
@@ -18,3 +19,11 @@ def cluster(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[C
     made.agent()
     yield made
     made.clean()
+
+
+@pytest.fixture
+def other(cluster: Cluster) -> Cluster:
+    """A second namespace of the same cluster, under the same controller."""
+    name = f"{cluster.namespace}-too"
+    cluster.create(paths.NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return Cluster(cluster.server, name, cluster.folder)

@@ -121,3 +121,59 @@ def test_a_rollout_without_a_spare_address_says_what_is_wrong(cluster: Cluster) 
     assert "maxUnavailable" in message
     assert '"+1"' in message
     assert any("maxUnavailable" in text for text in told)
+
+
+def test_the_same_name_in_two_namespaces_is_two_applications(cluster: Cluster, other: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "2"}
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
+        for one in (cluster, other):
+            one.pods("app", wants, one.deployment("app", 1, wants), 1)
+        mine, theirs = cluster.held(1), other.held(1)
+    assert {one.spec.pool for one in mine.values()}.isdisjoint({one.spec.pool for one in theirs.values()})
+    assert set(mine).isdisjoint(theirs)
+
+
+def test_a_name_of_more_than_63_characters_has_a_pool(cluster: Cluster) -> None:
+    name = "a-very-long-name-" * 9 + "end"
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "2"}
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
+        owner = cluster.deployment(name, 1, wants)
+        cluster.pods(name, wants, owner, 1)
+        held = cluster.held(1)
+    assert all(one.spec.pool.startswith("auto-a-very-long-name-") for one in held.values())
+
+
+def test_a_pool_that_outlives_its_application_serves_the_next_one_of_that_name(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-reclaim": "false"}
+    with cluster.controller():
+        cluster.subnet("s", "10.60.0.0/24", "10.60.0.1-10.60.0.30")
+        cluster.deployment("app", 1, wants)
+        before = eventually(lambda: cluster.auto_pool("app"), lambda found: found is not None, what="a pool")
+        cluster.delete(paths.DEPLOYMENTS, "app")
+        cluster.delete(paths.REPLICA_SETS, "app-rs")
+        owner = cluster.deployment("app", 3, wants)
+        cluster.pods("app", wants, owner, 1)
+        held = cluster.held(1)
+        eventually(lambda: cluster.pool_counts("app"), lambda counts: counts == (1, 4), what="sized for the new one")
+        after = cluster.pools_of("app")
+    assert before is not None
+    assert [one.metadata.uid for one in after] == [before.metadata.uid]
+    assert all(one.spec.pool == before.metadata.name for one in held.values())
+
+
+def test_what_the_first_subnet_cannot_grow_by_comes_from_the_second(cluster: Cluster) -> None:
+    wants = {"ipam.spidernet.io/subnet": '{"ipv4":["tiny","roomy"]}', "ipam.spidernet.io/ippool-ip-number": "+0"}
+    with cluster.controller():
+        cluster.subnet("tiny", "10.60.0.0/24", "10.60.0.1-10.60.0.3")
+        cluster.subnet("roomy", "10.61.0.0/24", "10.61.0.1-10.61.0.30")
+        owner = cluster.deployment("app", 2, wants)
+        cluster.pods("app", wants, owner, 1, 2)
+        first = set(cluster.held(2))
+        cluster.scale("app", 5)
+        cluster.pods("app", wants, owner, 3, 4, 5)
+        held = set(cluster.held(5))
+    assert first < held
+    assert {name for name in held if name.startswith("10.60.")} == {"10.60.0.1", "10.60.0.2", "10.60.0.3"}
+    assert len({name for name in held if name.startswith("10.61.")}) == 2
