@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from netmgr.api import allocation
@@ -67,7 +68,8 @@ class Importer:
         done = [*await self._webhooks(), *await adopt_kinds(self.api, dry_run=self.dry_run)]
         if not self.dry_run:
             await until("the kinds to be served", self._served, self.say, self.seconds)
-        found = await read(self.api)
+        async with self._telling("reading the cluster"):
+            found = await read(self.api)
         decided = plan(found)
         patches = changes(found, decided.used)
         lost = [] if self.dry_run else await self._write(decided.allocations, patches)
@@ -91,6 +93,22 @@ class Importer:
                 await self.api.delete(path, uid=meta.uid)
             done.append(f"{path.split('/')[4].removesuffix('s')}/{meta.name} deleted")
         return done
+
+    @asynccontextmanager
+    async def _telling(self, what: str) -> AsyncIterator[None]:
+        """A line of progress each two seconds while the block runs."""
+
+        async def tell() -> None:
+            began = time.monotonic()
+            while True:
+                await asyncio.sleep(TOLD_SECONDS)
+                self.say(f"{what} ({time.monotonic() - began:.0f} s)")
+
+        telling = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
 
     async def _served(self) -> str:
         try:
