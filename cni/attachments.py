@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -71,14 +72,49 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel"):
         """Pod UID and interface: what several sandboxes of one Pod, old and new, have in common."""
         return (self.pod_uid, self.ifname)
 
-    def holds(self, name: str) -> bool:
-        """Whether the object of this name granted one of the addresses."""
-        return any(grant.name == name for grant in self.grants)
-
 
 def boot_id() -> str:
     """The kernel's boot id: another one means that no sandbox from before exists."""
     return BOOT_ID.read_text().strip()
+
+
+class Index:
+    """Attachments by sandbox and by the objects that granted their addresses: a node has hundreds, each event asks for a few."""
+
+    def __init__(self) -> None:
+        self._sandboxes: dict[tuple[str, str], dict[AttachmentKey, Attachment]] = {}
+        self._names: dict[str, dict[AttachmentKey, Attachment]] = {}
+
+    def put(self, one: Attachment) -> None:
+        """An attachment that is not in the index."""
+        self._sandboxes.setdefault(one.sandbox_of, {})[one.key] = one
+        for grant in one.grants:
+            self._names.setdefault(grant.name, {})[one.key] = one
+
+    def drop(self, one: Attachment) -> None:
+        """An attachment as it was put."""
+        _without(self._sandboxes, one.sandbox_of, one.key)
+        for grant in one.grants:
+            _without(self._names, grant.name, one.key)
+
+    def of_sandbox(self, sandbox: tuple[str, str]) -> list[Attachment]:
+        """See AttachmentStore."""
+        return list(self._sandboxes.get(sandbox, {}).values())
+
+    def holding(self, name: str) -> list[Attachment]:
+        """See AttachmentStore."""
+        return list(self._names.get(name, {}).values())
+
+
+K = TypeVar("K")
+
+
+def _without(index: dict[K, dict[AttachmentKey, Attachment]], under: K, key: AttachmentKey) -> None:
+    """Take an entry out, and what held it when it was the last."""
+    entries = index.get(under, {})
+    entries.pop(key, None)
+    if not entries:
+        index.pop(under, None)
 
 
 class AttachmentStore:
@@ -89,6 +125,7 @@ class AttachmentStore:
         self.attached: dict[AttachmentKey, Attachment] = {}
         self.released: dict[AttachmentKey, Attachment] = {}
         self.was_empty = False
+        self._index = Index()
 
     def open(self) -> None:
         """Read what is there; records of another boot are dropped, since their sandboxes are gone."""
@@ -100,17 +137,23 @@ class AttachmentStore:
         self.was_empty = not mark.exists() or mark.read_text().strip() != self.boot
         self.attached = {one.key: one for one in self._read("attached")}
         self.released = {one.key: one for one in self._read("released")}
+        for one in self.attached.values():
+            self._index.put(one)
         write_whole(mark, self.boot.encode())
 
     def attach(self, one: Attachment) -> None:
         """Record an attachment: whole on disk before this returns."""
         write_whole(self._file("attached", one.key), msgspec.json.encode(one))
+        if one.key in self.attached:
+            self._index.drop(self.attached[one.key])
         self.attached[one.key] = one
+        self._index.put(one)
 
     def release(self, key: AttachmentKey) -> Attachment | None:
         """The attachment has ended; it waits for its report. None where there was none (DEL is idempotent)."""
         one = self.attached.pop(key, None)
         if one is not None:
+            self._index.drop(one)
             self._file("attached", key).rename(self._file("released", key))
             self.released[key] = one
         return one
@@ -122,11 +165,11 @@ class AttachmentStore:
 
     def of_sandbox(self, sandbox: tuple[str, str]) -> list[Attachment]:
         """Attachments of one Pod's interface: more than one while an old sandbox awaits its DEL."""
-        return [one for one in self.attached.values() if one.sandbox_of == sandbox]
+        return self._index.of_sandbox(sandbox)
 
     def holding(self, name: str) -> list[Attachment]:
         """Attachments with an address granted by the object of this name."""
-        return [one for one in self.attached.values() if one.holds(name)]
+        return self._index.holding(name)
 
     def _read(self, kind: str) -> Iterator[Attachment]:
         for file in self._path(kind).iterdir():

@@ -112,8 +112,12 @@ def remove_link(name: str) -> None:
 
 
 def link_exists(name: str) -> bool:
-    """Whether the node has a link of this name."""
-    return Path("/sys/class/net", name).exists() or name in {interface for _, interface in socket.if_nameindex()}
+    """Whether the thread's namespace has a link of this name: two system calls, so it may be asked without a thread."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
 
 
 def namespace_with(address: Address, folder: Path = Path("/run/netns")) -> str | None:

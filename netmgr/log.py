@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage().encode(errors="backslashreplace").decode(),  # no lone surrogates in JSON
             "level": record.levelname.lower(),
             "logger": record.name,
-            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "timestamp": f"{datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from typing import Protocol
 
 from cni import kernel
@@ -24,6 +25,8 @@ from netmgr.api.allocation import IPAllocation
 log = logging.getLogger(__name__)
 FIRST_LOOK, LONGEST_LOOK = 3.0, 15.0
 """Seconds after which a waiting ADD looks whether its Pod still lives; the time doubles up to the longest."""
+
+REMEMBERED = 4096
 
 
 class PodFacts(Protocol):
@@ -158,7 +161,7 @@ class Answering:
 
     async def _del(self, call: Call) -> bytes | HandOver:
         if call.key not in self._store.attached:
-            await asyncio.to_thread(kernel.remove_link, kernel.link_name(call.key.container_id, call.key.ifname))
+            await _remove_leftover(call.key)
             return await self._delegating.delete(call)
         await self.release(call.key)
         return b""
@@ -170,19 +173,27 @@ class Answering:
             return
         one = self._store.attached.get(key)
         if one is None:
-            await asyncio.to_thread(kernel.remove_link, kernel.link_name(key.container_id, key.ifname))
+            await _remove_leftover(key)
             return
         addresses = [parse_address(grant.address) for grant in one.grants]
         if one.link:
             await asyncio.to_thread(unwire, one.link, addresses)
         else:
-            self._ended |= {str(address): found for address in addresses if (found := self._routes.link_of(address))}
+            self._remember_links(addresses)
         if self._store.release(key) is None:
             return
         if self._store.of_sandbox(one.sandbox_of):
             self._store.forget(key)  # a newer sandbox of the same Pod runs: its address is not free
             return
         self._reports.released(one)
+
+    def _remember_links(self, addresses: Iterable[Address]) -> None:
+        """Where routes led that another main plugin made: what is left of one later is stale. The last ones will do."""
+        for address in addresses:
+            if (found := self._routes.link_of(address)) is not None:
+                self._ended[str(address)] = found
+        while len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     async def _check(self, call: Call) -> bytes | HandOver:
         one = self._store.attached.get(call.key)
@@ -209,3 +220,10 @@ class Answering:
                 await self.release(key)
         theirs = self._delegating.unlisted(call.key.network, keep)
         return HandOverEach(theirs) if theirs else b""
+
+
+async def _remove_leftover(key: AttachmentKey) -> None:
+    """The host end of an attachment without a record: ours by its name. Seldom there, so a thread is not started to look."""
+    name = kernel.link_name(key.container_id, key.ifname)
+    if kernel.link_exists(name):
+        await asyncio.to_thread(kernel.remove_link, name)
