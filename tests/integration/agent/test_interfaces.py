@@ -43,7 +43,7 @@ def test_a_second_interface_is_answered_while_the_first_is_attached(
     live: Node, kind: str, host: int, config: dict[str, Any]
 ) -> None:
     lan(live)
-    first, second = f"10.62.0.{host}", f"10.63.0.{host}"
+    first, second = f"10.67.0.{host}", f"10.63.0.{host}"
     netns = live.pod()
     eth0(live, first, netns)
     route = {"dst": "192.168.7.0/24", "gw": "10.63.0.254"}
@@ -65,18 +65,18 @@ def test_a_second_interface_is_answered_while_the_first_is_attached(
 
 
 def test_two_interfaces_of_one_pool_never_get_the_same_address(live: Node) -> None:
-    live.bind("10.62.0.2", "pod-a")
-    live.bind("10.62.0.3", "pod-a", interface="net1")
+    live.bind("10.67.0.2", "pod-a")
+    live.bind("10.67.0.3", "pod-a", interface="net1")
 
     answers = [live.cni("ADD", "c1", "pod-a", ifname=ifname)[1] for ifname in ("net1", "eth0", "net1", "eth0")]
 
     found = [json.loads(one)["ips"][0]["address"] for one in answers]
-    assert found == ["10.62.0.3/32", "10.62.0.2/32", "10.62.0.3/32", "10.62.0.2/32"]
+    assert found == ["10.67.0.3/32", "10.67.0.2/32", "10.67.0.3/32", "10.67.0.2/32"]
 
 
 def test_two_routed_interfaces_share_no_default_route(live: Node) -> None:
     netns = live.pod()
-    eth0(live, "10.62.0.4", netns, cleanGateway=True, routes=[{"dst": "192.168.8.0/24", "gw": "10.62.0.254"}])
+    eth0(live, "10.67.0.4", netns, cleanGateway=True, routes=[{"dst": "192.168.8.0/24", "gw": "10.67.0.254"}])
     live.bind("10.63.0.4", "pod-a", interface="net1")
 
     code, out = live.cni("ADD", "c1", "pod-a", ifname="net1", netns=netns, name="second", plugin="netmgr", type="netmgr")
@@ -91,7 +91,7 @@ def test_two_routed_interfaces_share_no_default_route(live: Node) -> None:
 
 def test_an_interface_of_another_pods_name_waits_and_says_so(node: Node) -> None:
     node.start_agent("--add-deadline", "0.5")
-    node.bind("10.62.0.5", "pod-a")
+    node.bind("10.67.0.5", "pod-a")
 
     code, out = node.cni("ADD", "c1", "pod-a", ifname="net9")
 
