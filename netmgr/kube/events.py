@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from netmgr.api.meta import Json, ObjectReference, PartialObject
+from netmgr.api.reasons import EVENTS as EVENT_REASONS
 from netmgr.kube.client import Api
 from netmgr.kube.errors import AlreadyExists, ApiError, NotFound
 from netmgr.kube.paths import EVENTS, in_namespace, named
@@ -46,7 +47,9 @@ class EventRecorder:
         self._wake = asyncio.Event()
 
     def record(self, about: ObjectReference, type_: EventType, reason: str, message: str) -> None:
-        """Note that something happened to an object."""
+        """Note that something happened to an object, for a reason of `netmgr.api.reasons`."""
+        if reason not in EVENT_REASONS:
+            log.error("reason_not_listed reason=%s next=add it to netmgr/api/reasons.py and docs/events.md", reason)
         text = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
         parts = (about.kind, about.namespace, about.name, about.uid, type_, reason, text)
         name = f"{about.name[:200]}.{sha256('|'.join(parts).encode()).hexdigest()[:16]}"

@@ -239,7 +239,9 @@ class Cluster:
         return next((c.message for c in ours), "")
 
     def clean(self, *collections: str) -> None:
-        """Remove cluster-scoped objects: other tests use the same API server."""
+        """Remove cluster-scoped objects: other tests use the same API server. No controller recorded what no page explains."""
+        logs = {path.name: path.read_text() for path in self.folder.glob("controller-*.log")}
+        assert [name for name, text in logs.items() if "reason_not_listed" in text] == []
 
         async def remove(api: Api) -> None:
             await remove_endpoints(api)
