@@ -21,6 +21,9 @@ class Requirement:
     operator: str
     values: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        return f"{self.key} {self.operator}" + (f" ({', '.join(sorted(self.values))})" if self.values else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Selector:
@@ -31,6 +34,9 @@ class Selector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether all requirements hold (an unknown operator never does)."""
         return all(holds(one, labels) for one in self.requirements)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.requirements))
 
 
 def holds(one: Requirement, labels: Mapping[str, str]) -> bool:
@@ -111,29 +117,43 @@ def candidates(names: Iterable[str], family: AddressFamily, pools: Mapping[str, 
 
 
 def refusal(pool: PoolView | None, family: AddressFamily, pod: PodView) -> str:
-    """Why the Pod may not use the pool; empty if it may."""
+    """Why the Pod may not use the pool, with the value and the remedy; empty if it may."""
     if pool is None:
         return "does not exist; create it or correct the annotation"
-    rules = (
-        (pool.terminating, "is being deleted"),
-        (pool.disabled, "is disabled (spec.disable)"),
-        (not pool.accepted, pool.refusal or "is not accepted yet"),
-        (pool.family is not family, f"is {pool.family.word}, not {family.word}"),
-        (bool(pool.application) and pool.application != pod.application, "belongs to another application"),
-        (bool(pool.node_names) and pod.node not in pool.node_names, f"does not admit node {pod.node} (spec.nodeName)"),
-        (not pool.node_names and not admits(pool.node_selector, pod.node_labels), f"does not admit node {pod.node}"),
-        (bool(pool.namespaces) and pod.namespace not in pool.namespaces, f"does not admit namespace {pod.namespace}"),
-        (
-            not pool.namespaces and not admits(pool.namespace_selector, pod.namespace_labels),
-            f"does not admit namespace {pod.namespace} (spec.namespaceAffinity)",
-        ),
-        (
-            not pool.application and not admits(pool.pod_selector, pod.labels),
-            "does not admit this Pod (spec.podAffinity)",
-        ),
-        (pool.free <= 0, "has no free address; enlarge it or remove Pods"),
-    )
-    return next((words for broken, words in rules if broken), "")
+    if pool.terminating:
+        return "is being deleted; name another pool"
+    if pool.disabled:
+        return "is disabled; set its spec.disable to false or name another pool"
+    if not pool.accepted:
+        return pool.refusal or "is not accepted yet; look at its conditions if this lasts"
+    if pool.family is not family:
+        return f"is {pool.family.word}, not {family.word}; name it under {pool.family.word.lower()}"
+    if pool.application and pool.application != pod.application:
+        return "belongs to another application; an auto pool serves the one that it was made for"
+    if barrier := affinity_refusal(pool, pod):
+        return barrier
+    return "" if pool.free > 0 else "has no free address; enlarge it or remove Pods"
+
+
+def affinity_refusal(pool: PoolView, pod: PodView) -> str:
+    """Which of the pool's affinities does not admit the Pod; a list of names goes before a selector of the same thing."""
+    if pool.node_names and pod.node not in pool.node_names:
+        return f"does not admit node {pod.node}; its spec.nodeName lists {some_of(pool.node_names)}"
+    if not pool.node_names and not admits(pool.node_selector, pod.node_labels):
+        return f"does not admit node {pod.node}; its spec.nodeAffinity asks for {pool.node_selector}"
+    if pool.namespaces and pod.namespace not in pool.namespaces:
+        return f"does not admit namespace {pod.namespace}; its spec.namespaceName lists {some_of(pool.namespaces)}"
+    if not pool.namespaces and not admits(pool.namespace_selector, pod.namespace_labels):
+        return f"does not admit namespace {pod.namespace}; its spec.namespaceAffinity asks for {pool.namespace_selector}"
+    if not pool.application and not admits(pool.pod_selector, pod.labels):
+        return f"does not admit this Pod; its spec.podAffinity asks for {pool.pod_selector}"
+    return ""
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """A list of names that fits into a sentence."""
+    listed = sorted(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def admits(selector: Selector | None, labels: Mapping[str, str]) -> bool:

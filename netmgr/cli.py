@@ -15,6 +15,7 @@ COMMANDS = {
     "crds": "netmgr.commands.crds",
     "reach": "netmgr.commands.reach",
     "check": "netmgr.commands.check",
+    "why": "netmgr.commands.why",
     "ip": "netmgr.commands.ip",
     "repair": "netmgr.commands.repair",
     "speaker": "netmgr.commands.speaker",

@@ -66,6 +66,13 @@ class Choosing:
 
     async def choose(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> list[Chosen] | Refusal:
         """What to claim for each interface and family that is `missing`; a refusal if any of them cannot be served."""
+        found = await self.weigh(pod, missing)
+        if isinstance(found, Refusal):
+            return found
+        return next((self.nothing_left(one) for one in found if one.kept is None and not one.usable), found)
+
+    async def weigh(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> list[Chosen] | Refusal:
+        """Every candidate for each interface and family, usable or not; a refusal where the Pod's wish itself is at fault."""
         namespace = self.world.namespaces.store.get(pod.metadata.namespace)
         try:
             request = parse_request(pod.metadata.annotations, namespace.metadata.annotations if namespace else None)
@@ -77,11 +84,7 @@ class Choosing:
         slots = self._slots(pod, owner, request)
         if isinstance(slots, Refusal):
             return slots
-        chosen = [self._choose(pod, owner, slot) for slot in slots if missing(slot.interface, slot.family)]
-        for one in chosen:
-            if one.kept is None and not one.usable:
-                return self.nothing_left(one)
-        return chosen
+        return [self._choose(pod, owner, slot) for slot in slots if missing(slot.interface, slot.family)]
 
     async def _owner(self, pod: Pod, request: AddressRequest) -> Application | Refusal | None:
         """The verified application; one that cannot be read matters only where the address depends on it."""

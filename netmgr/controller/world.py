@@ -100,11 +100,12 @@ class World:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """All reflectors, synced once."""
-        tasks = self.copying = [asyncio.create_task(one.run()) for one in self.reflectors]
+    async def running(self, *, pods: bool = True) -> AsyncIterator[None]:
+        """All reflectors, synced once; without `pods` for a question about one Pod."""
+        wanted = [one for one in self.reflectors if pods or one is not self.pods]
+        tasks = self.copying = [asyncio.create_task(one.run()) for one in wanted]
         try:
-            await asyncio.gather(*(one.synced.wait() for one in self.reflectors))
+            await asyncio.gather(*(one.synced.wait() for one in wanted))
             yield
         finally:
             for task in tasks:

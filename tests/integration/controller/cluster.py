@@ -238,6 +238,10 @@ class Cluster:
         ours = (c for c in one.status.conditions or () if c.type == "netmgr.io/AddressesAllocated" and c.status == "False")
         return next((c.message for c in ours), "")
 
+    def told(self, pod: str) -> str:
+        """Our False condition on a Pod, once it is there."""
+        return eventually(lambda: self.refusal(pod), bool, what="a reason on the Pod")
+
     def clean(self, *collections: str) -> None:
         """Remove cluster-scoped objects: other tests use the same API server. No controller recorded what no page explains."""
         logs = {path.name: path.read_text() for path in self.folder.glob("controller-*.log")}
