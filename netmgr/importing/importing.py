@@ -23,7 +23,7 @@ from netmgr.install.adopting import adopt_kinds
 from netmgr.install.installing import Progress, until
 from netmgr.install.spiderpool import webhooks, writers
 from netmgr.kube.client import Api
-from netmgr.kube.errors import AlreadyExists, Conflict, NotFound
+from netmgr.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 
 AT_ONCE = 16
 TOLD_SECONDS = 2.0
@@ -144,6 +144,8 @@ class Importer:
             await self.api.create(allocation.ALLOCATIONS, body, IPAllocation)
         except AlreadyExists:
             return again(f"address {body['spec']['address']}", "was allocated meanwhile")
+        except Invalid as error:
+            return invalid(f"address {body['spec']['address']}", error, "it is not taken over")
         return None
 
     async def _change(self, one: Change) -> Finding | None:
@@ -153,7 +155,15 @@ class Importer:
             return None
         except Conflict:
             return again(one.title, "was changed meanwhile")
+        except Invalid as error:
+            return invalid(one.title, error, "it keeps Spiderpool's finalizer")
         return None
+
+
+def invalid(what: str, error: Invalid, outcome: str) -> Finding:
+    """Something in it breaks a rule that Spiderpool's kinds do not have."""
+    remedy = "correct the object that the message names, and import once more before netmgr is installed"
+    return Finding(rule="NotAccepted", object=what, message=f"{error.message}; {outcome}", remedy=remedy)
 
 
 def again(what: str, happened: str) -> Finding:

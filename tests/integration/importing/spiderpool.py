@@ -62,12 +62,14 @@ class Spiderpool:
         self.cluster.write_book("s", book)
         return pool
 
-    def record(self, pool: str, pod: str, uid: str, address: str, owner: tuple[str, str], node: str = NODE) -> None:
+    def record(
+        self, pool: str, pod: str, uid: str, address: str, owner: tuple[str, str], node: str = NODE, interface: str = "eth0"
+    ) -> None:
         """The pool's entry and the SpiderEndpoint of a Pod."""
         self.records.setdefault(pool, {})[address] = {"pod": f"{self.namespace}/{pod}", "podUid": uid}
         status = {"allocatedIPs": json.dumps(self.records[pool]), "allocatedIPCount": len(self.records[pool])}
         self.patch(paths.named(spider.POOLS, pool, "status"), {"status": status})
-        ips = [{"interface": "eth0", "ipv4": f"{address}/16", "ipv4Pool": pool, "vlan": 0, "cleanGateway": False}]
+        ips = [{"interface": interface, "ipv4": f"{address}/16", "ipv4Pool": pool, "vlan": 0, "cleanGateway": False}]
         body: Json = {
             "apiVersion": spider.GROUP_VERSION,
             "kind": "SpiderEndpoint",

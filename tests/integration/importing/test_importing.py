@@ -161,3 +161,16 @@ def test_a_pod_of_a_third_partys_workload_is_that_workloads(theirs: Spiderpool) 
     assert theirs.imported()[0] == 0
     claimant = cluster.allocations()["10.67.1.50"].spec.claimant
     assert (claimant.api_version, claimant.kind, claimant.name, claimant.uid) == ("apps.example.com/v1", "CloneSet", "cs", owner)
+
+
+def test_what_the_api_server_refuses_is_a_finding_and_the_rest_is_done(theirs: Spiderpool) -> None:
+    top, owner = theirs.deployment("web", 3, WANTS)
+    pool = theirs.auto_pool("Deployment", "web", top, "10.67.1.10-10.67.1.14")
+    uids = theirs.pods("web", WANTS, owner, pool, WEB[:2])
+    name = "an-interface-name-that-no-kernel-takes"
+    theirs.record(pool, "web-rs-9", uids[WEB[0]], "10.67.1.14", ("Deployment", "web"), interface=name)
+    code, answer = theirs.imported()
+    (finding,) = answer["findings"]
+    assert (code, finding["rule"], finding["object"]) == (1, "NotAccepted", "address 10.67.1.14")
+    assert "spec.interface" in finding["message"]
+    assert set(theirs.cluster.allocations()) == set(WEB[:2])
