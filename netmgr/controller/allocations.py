@@ -15,7 +15,7 @@ from netmgr.api.meta import Json, ObjectReference
 from netmgr.controller import codec
 from netmgr.controller.fencing import fenced, rules_of, text_of, time_of
 from netmgr.controller.pod_state import pod_state
-from netmgr.controller.retention import is_retained
+from netmgr.controller.retention import is_retained, is_retained_in_the_copy
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import Conflict, NotFound
@@ -40,7 +40,7 @@ class Allocations:
             self.told.pop(name, None)
             return None
         surplus = self._is_surplus(one)
-        if not surplus and self._lives_in_the_copy(one):
+        if not surplus and (self._lives_in_the_copy(one) or self._stays_in_the_copy(one)):
             return None
         return (await self._judge(one, surplus=surplus))[1]
 
@@ -103,6 +103,10 @@ class Allocations:
         """The copy shows the Pod alive: nothing to free (a copy may keep an address, never free one)."""
         pod = self.world.pods.store.get(codec.held_by(one))
         return pod is not None and pod.metadata.uid == one.spec.pod.uid and codec.needs_addresses(pod)
+
+    def _stays_in_the_copy(self, one: IPAllocation) -> bool:
+        """Its agent has reported, and the copies show that its claimant keeps it: a new leader may find 100,000 of these."""
+        return self._report(one) is Report.DETACHED and is_retained_in_the_copy(self.world, one)
 
     def _report(self, one: IPAllocation) -> Report:
         until = time_of(one.status.cooling_until)

@@ -36,6 +36,7 @@ from netmgr.controller.books import Books
 from netmgr.controller.kinds import KINDS, Kind, keeps_all_running, ordinals_of, parts_of, pods_at_once, surge, template_of
 from netmgr.controller.owners import controller_of, goes_on, kind_of
 from netmgr.controller.third_party import has_template, read_live
+from netmgr.controller.waiting import for_application
 from netmgr.controller.world import Problem, World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
@@ -215,13 +216,15 @@ class Applications:
     def _plan(self, wanted: Wanted, name: str, subnet: SpiderSubnet, size: int) -> tuple[Carved | CarveShortage, RangeSet]:
         """What to carve out of an accepted subnet, and what the pool has there."""
         book = codec.book_of(subnet)
+        have = codec.ranges_of(wanted.family, book[name][0]) if name in book else RangeSet(wanted.family)
+        size += have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
+        if size == have.size:
+            return Carved(have), have
         ranges = {pool: codec.ranges_of(wanted.family, texts) for pool, (texts, _) in book.items()}
         ranges |= self._manual_ranges(subnet, ranges)
         ledger = self.world.ledger(name)
         used = frozenset(ledger.held) if ledger is not None else frozenset()
         addresses = self.world.unreserved(self.world.verdicts()[0][subnet.metadata.name].ranges or RangeSet(wanted.family))
-        have = ranges.get(name, RangeSet(wanted.family))
-        size += have.size - self.world.unreserved(have).size  # an address that was reserved later serves nobody
         plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), name, size, used)
         return plan, have
 
@@ -273,9 +276,9 @@ class Applications:
     def _manual_ranges(self, subnet: SpiderSubnet, booked: dict[str, RangeSet]) -> dict[str, RangeSet]:
         verdicts = self.world.verdicts()[1]
         found: dict[str, RangeSet] = {}
-        for name, pool in self.world.pools.store.items():
+        for name in self.world.pools_in.get(subnet.spec.subnet, ()):
             verdict = verdicts.get(name)
-            if name not in booked and pool.spec.subnet == subnet.spec.subnet and verdict and verdict.ranges:
+            if name not in booked and verdict and verdict.ranges:
                 found[name] = verdict.ranges
         return found
 
@@ -299,7 +302,7 @@ class Applications:
         problem = Problem(reason, message)
         if self.world.problems.get(application.book_key) != problem:
             self.world.problems[application.book_key] = problem
-            self.world.wake_waiting()
+            self.world.wake(for_application(application.book_key))
 
     def _clear(self, application: Application) -> None:
         self.world.problems.pop(application.book_key, None)

@@ -69,17 +69,15 @@ class Books:
     async def close(self, application: str) -> None:
         """Give back an application's ranges of pools that are gone, by a live read: the copy may lag behind one just made."""
         for name, known in list(self.world.subnets.store.items()):
-            if any(self._is_gone(pool, owner, application) for pool, (_, owner) in codec.book_of(known).items()):
+            if any(pool not in self.world.pools.store for pool in codec.booked_for(known, application)):
                 async with self.of(name) as subnet:
                     await self._close(subnet, application)
 
     async def _close(self, subnet: SpiderSubnet, application: str) -> None:
-        for pool, (_, owner) in codec.book_of(subnet).items():
-            if self._is_gone(pool, owner, application) and not await exists(self.world.api, paths.named(spider.POOLS, pool)):
+        gone = [pool for pool in codec.booked_for(subnet, application) if pool not in self.world.pools.store]
+        for pool in gone:
+            if not await exists(self.world.api, paths.named(spider.POOLS, pool)):
                 await self.enter(self._newest.get(subnet.metadata.name, subnet), pool, None, "")
-
-    def _is_gone(self, pool: str, owner: str, application: str) -> bool:
-        return owner == application and pool not in self.world.pools.store
 
 
 def version_of(subnet: SpiderSubnet) -> int:

@@ -24,6 +24,7 @@ from netmgr.controller.claims import Slot
 from netmgr.controller.kinds import MACHINES
 from netmgr.controller.owners import Unfollowed, Unproved, controller_of, top_owner
 from netmgr.controller.third_party import has_template
+from netmgr.controller.waiting import for_application, for_pool
 from netmgr.controller.world import World
 
 IDENTIFIED = MACHINES | {"StatefulSet"}
@@ -34,13 +35,14 @@ IDENTIFIED = MACHINES | {"StatefulSet"}
 class Refusal:
     """Why a Pod has no address: `reason` is a word, `message` a sentence; `quiet` while it is only a matter of moments.
 
-    `application` is told too where it is its author who has to act.
+    `application` is told too where it is its author who has to act. `hopes` are what could help (see `waiting`).
     """
 
     reason: str
     message: str
     quiet: bool = False
     application: ObjectReference | None = None
+    hopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ class Choosing:
         self._ask(pod, owner)
         problem = self.world.problems.get(owner.book_key)
         words = f"a pool for {one.interface} in {' or '.join(names)} is being made for {owner}"
-        return Refusal("PoolPending", problem.message if problem else words, quiet=problem is None)
+        hopes = (for_application(owner.book_key),)
+        return Refusal("PoolPending", problem.message if problem else words, quiet=problem is None, hopes=hopes)
 
     def _ask(self, pod: Pod, owner: Application) -> None:
         """An application without a template is known by its Pods: what they want is what it wants."""
@@ -178,4 +181,5 @@ class Choosing:
         hint = self.world.hints.get(owner.book_key, "") if owner is not None else ""
         words = f"no {slot.family.word} address for {slot.interface}: {reasons or 'no pool is named'}"
         about = codec.application_reference(owner) if owner is not None and hint else None
-        return Refusal("NoUsablePool", f"{words}; {hint}" if hint else words, application=about)
+        hopes = [for_pool(one.pool) for one in chosen.candidates] + ([for_application(owner.book_key)] if owner is not None else [])
+        return Refusal("NoUsablePool", f"{words}; {hint}" if hint else words, application=about, hopes=tuple(hopes))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
+
+import msgspec
 
 from ipam.acceptance import Acceptance, Declared
 from ipam.application import Application
@@ -135,9 +137,36 @@ def claim_of(one: IPAllocation) -> tuple[str, int, str, AddressFamily] | None:
 
 def book_of(subnet: SpiderSubnet) -> dict[str, tuple[list[str], str]]:
     """The subnet's book: pool name to (ranges, application key)."""
-    text = subnet.status.controlled_ip_pools
-    entries: dict[str, dict[str, object]] = json.loads(text) if text else {}
+    return dict(read_book(subnet.status.controlled_ip_pools or "{}"))
+
+
+@lru_cache(maxsize=32)
+def read_book(text: str) -> Mapping[str, tuple[list[str], str]]:
+    """The entries of a book, read once for each of its versions: it may have thousands. Not to be changed."""
+    entries: dict[str, dict[str, object]] = msgspec.json.decode(text)
     return {name: (list(map(str, _items(e.get("ips")))), str(e.get("application", ""))) for name, e in entries.items()}
+
+
+@lru_cache(maxsize=32)
+def pools_by_owner(text: str) -> Mapping[str, frozenset[str]]:
+    """Which pools a book has for each application."""
+    found: dict[str, set[str]] = {}
+    for pool, (_, owner) in read_book(text).items():
+        found.setdefault(owner, set()).add(pool)
+    return {owner: frozenset(pools) for owner, pools in found.items()}
+
+
+def booked_for(subnet: SpiderSubnet, application: str) -> frozenset[str]:
+    """Pools that the subnet's book has for an application."""
+    return pools_by_owner(subnet.status.controlled_ip_pools or "{}").get(application, frozenset())
+
+
+def gave_back(old: SpiderSubnet, new: SpiderSubnet) -> bool:
+    """Whether a pool of the book has other ranges now, or none: there may be room where there was none."""
+    if old.status.controlled_ip_pools == new.status.controlled_ip_pools:
+        return False
+    entries = book_of(new)
+    return any(name not in entries or entries[name][0] != ranges for name, (ranges, _) in book_of(old).items())
 
 
 def _items(value: object) -> list[object]:
@@ -155,8 +184,14 @@ def reserved_in(family: AddressFamily, many: Iterable[SpiderReservedIP]) -> Rang
     return union
 
 
-def ranges_of(family: AddressFamily, texts: list[str]) -> RangeSet:
+def ranges_of(family: AddressFamily, texts: Iterable[str]) -> RangeSet:
     """Ranges that netmgr wrote itself."""
+    return _parsed(family, tuple(texts))
+
+
+@lru_cache(maxsize=16384)
+def _parsed(family: AddressFamily, texts: tuple[str, ...]) -> RangeSet:
+    """A book is read at each of its changes, and nearly all of it is as it was."""
     return RangeSet.parse(family, texts)
 
 

@@ -34,7 +34,7 @@ def rules_of(world: World, pool_name: str) -> ReleaseRules:
         return ReleaseRules()
     specs: list[PoolSpec | SubnetSpec] = [
         pool.spec,
-        *(one.spec for one in world.subnets.store.values() if one.spec.subnet == pool.spec.subnet),
+        *(one.spec for one in world.subnets_of.get(pool.spec.subnet, {}).values()),
     ]
     cooldown = next((one.cooldown_seconds for one in specs if one.cooldown_seconds is not None), 0)
     grace = next((one.node_lost_grace_seconds for one in specs if one.node_lost_grace_seconds is not None), None)

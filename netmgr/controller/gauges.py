@@ -62,7 +62,7 @@ class Gauges(Collector):
 
     def _people(self) -> Iterator[Metric]:
         """Pods and applications that have not what they ask for."""
-        waiting = Counter(reason or PENDING for reason in self.world.waiting.values())
+        waiting = Counter(reason or PENDING for reason in self.world.waiting.reasons.values())
         yield gauge("netmgr_pods_waiting", "Bound Pods without all their addresses, by reason.", "reason", waiting)
         problems = Counter(one.reason for one in self.world.problems.values())
         yield gauge(

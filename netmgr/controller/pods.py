@@ -24,6 +24,8 @@ from netmgr.kube.leader import now_text
 log = logging.getLogger(__name__)
 CONDITION = "netmgr.io/AddressesAllocated"
 MANAGER = "netmgr-controller"
+LOOK_AGAIN = 20.0
+"""Seconds until a Pod is looked at again that does not know what could help it."""
 
 
 class Pods:
@@ -39,16 +41,17 @@ class Pods:
         """Give one Pod its addresses, or say why it has none."""
         pod = self.world.pods.store.get(key)
         if pod is None or not codec.needs_addresses(pod):
-            self.world.waiting.pop(key, None)
+            self.world.waiting.end(key)
             self.claims.end_doubts()
             return None
-        self.world.waiting.setdefault(key, "")
+        if key not in self.world.waiting:
+            self.world.waiting.put(key)
         refusal = await self._claim(pod)
         if refusal is not None:
-            self.world.waiting[key] = refusal.reason
+            self.world.waiting.put(key, refusal.reason, refusal.hopes)
             await self._refuse(pod, refusal)
-            return None
-        self.world.waiting.pop(key, None)
+            return None if refusal.hopes else LOOK_AGAIN
+        self.world.waiting.end(key)
         self.world.metrics.unbound(pod.metadata.uid)
         self.claims.end_doubts(pod.metadata.uid)
         if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):

@@ -38,6 +38,20 @@ async def is_retained(world: World, one: IPAllocation) -> bool:
     return counts_on(claimant, owner, ordinals_of(owner))
 
 
+def is_retained_in_the_copy(world: World, one: IPAllocation) -> bool:
+    """Whether the copies say that it is kept: no read is needed then, since a copy may keep an address, though never free one."""
+    claim, claimant = codec.claim_of(one), one.spec.claimant
+    kind = world.kind((claimant.api_version, claimant.kind))
+    if claim is None or kind is None or not (kind.built_in or kind.name in MACHINES):
+        return False
+    if any(other.seniority > one.seniority and has_moved(one, other) for other in world.holders(claim)):
+        return False
+    owner = world.live_workloads[kind.key].get(f"{claimant.namespace}/{claimant.name}")
+    if owner is None or owner.metadata.uid != claimant.uid or owner.metadata.deletion_timestamp:
+        return False
+    return kind.name in MACHINES or counts_on(claimant, owner, ordinals_of(owner))
+
+
 def has_moved(one: IPAllocation, other: IPAllocation) -> bool:
     """Whether the ordinal has taken an address of another pool instead."""
     return other.spec.pool != one.spec.pool

@@ -8,7 +8,7 @@ import msgspec
 
 from ipam.acceptance import Acceptance
 from ipam.conditions import PoolFacts, Told, counted, free_ranges, pool_conditions, subnet_conditions
-from ipam.prefix import RangeSet, address_of_name
+from ipam.prefix import RangeSet, address_of_name, merge
 from ipam.projection import Held, allocated_ips, controlled_pools
 from netmgr.api import allocation
 from netmgr.api.meta import Condition, Json
@@ -63,12 +63,13 @@ def of_subnet(world: World, subnet: SpiderSubnet) -> tuple[Json, tuple[Told, ...
         return None
     book = book_with_pools(world, subnet)
     family = codec.family_of(subnet.spec.subnet)
-    carved = codec.ranges_of(family, [text for ranges, _ in book.values() for text in ranges])
-    free = (verdict.ranges or RangeSet(family)).subtract(carved)
+    carved = [codec.ranges_of(family, ranges) for ranges, _ in book.values()]
+    taken = RangeSet(family, merge(span for ranges in carved for span in ranges.spans))
+    free = (verdict.ranges or RangeSet(family)).subtract(taken)
     status: Json = {
         "controlledIPPools": controlled_pools(book),
         "totalIPCount": counted(verdict.size),
-        "allocatedIPCount": counted(sum(codec.ranges_of(family, ranges).size for ranges, _ in book.values())),
+        "allocatedIPCount": counted(sum(ranges.size for ranges in carved)),
         "freeIPCount": counted(free.size),
         "freeRanges": free_ranges(free, ()),
         "acceptedRanges": verdict.ranges.texts() if verdict.ranges else [],
@@ -80,9 +81,9 @@ def book_with_pools(world: World, subnet: SpiderSubnet) -> dict[str, tuple[list[
     """The book's entries of applications, and the accepted ranges of pools that people made in this subnet."""
     book = {name: entry for name, entry in codec.book_of(subnet).items() if entry[1]}
     pools = world.verdicts()[1]
-    for name, pool in world.pools.store.items():
+    for name, pool in world.pools_in.get(subnet.spec.subnet, {}).items():
         accepted = pools.get(name)
-        if pool.spec.subnet == subnet.spec.subnet and name not in book and accepted and accepted.ranges:
+        if name not in book and accepted and accepted.ranges:
             book[name] = (accepted.ranges.texts(), (pool.metadata.annotations or {}).get(codec.APPLICATION, ""))
     return book
 

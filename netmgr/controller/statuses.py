@@ -62,10 +62,19 @@ class Statuses:
             if one.spec.ip_version is None:
                 await self._set_version(path, one)
                 return None
+            if (left := self._rest_of_period(f"{kind}/{one.metadata.name}")) > 0:
+                return left  # asked first, since a status costs as much as the object holds
             seen = look()
-            return None if seen is None else await self._write(path, one, kind, *seen)
+            if seen is not None:
+                await self._write(path, one, kind, *seen)
         except NotFound:
             return None
+        return None
+
+    def _rest_of_period(self, key: str) -> float:
+        """Seconds until the object may be written again."""
+        now = asyncio.get_running_loop().time()
+        return self.written.get(key, now - PERIOD) + PERIOD - now
 
     async def _set_version(self, path: str, one: SpiderSubnet | SpiderIPPool) -> None:
         version = {"resourceVersion": one.metadata.resource_version}
@@ -82,23 +91,17 @@ class Statuses:
         await self.world.api.merge_patch(path, body, SpiderIPPool)
         return True
 
-    async def _write(
-        self, path: str, one: SpiderSubnet | SpiderIPPool, kind: str, counts: Json, told: tuple[Told, ...]
-    ) -> float | None:
-        """Patch what differs; seconds to wait if this object was written less than a second ago."""
+    async def _write(self, path: str, one: SpiderSubnet | SpiderIPPool, kind: str, counts: Json, told: tuple[Told, ...]) -> None:
+        """Patch what differs."""
         present = one.status.conditions or []
         conditions = standing.conditions(present, told, one.metadata.generation, text_of(self.world.api.server_time()))
         status = counts | {"observedGeneration": one.metadata.generation, "conditions": conditions}
         if not standing.differs(one.status, status):
-            return None
-        key, now = f"{kind}/{one.metadata.name}", asyncio.get_running_loop().time()
-        if (left := self.written.get(key, now - PERIOD) + PERIOD - now) > 0:
-            return left
-        self.written[key] = now
+            return
+        self.written[f"{kind}/{one.metadata.name}"] = asyncio.get_running_loop().time()
         body: Json = {"metadata": {"resourceVersion": one.metadata.resource_version}, "status": status}
         await self.world.api.merge_patch(f"{path}/status", body, type(one))
         self.world.metrics.status_writes.labels(kind).inc()
         about = ObjectReference(kind=kind, api_version=spider.GROUP_VERSION, name=one.metadata.name, uid=one.metadata.uid)
         for news in standing.news(present, told, own_pool=codec.APPLICATION in (one.metadata.annotations or {})):
             self.events.record(about, "Warning", news.reason, news.message)
-        return None

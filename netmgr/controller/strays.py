@@ -15,7 +15,8 @@ from netmgr.api import allocation
 from netmgr.api.allocation import AllocationSpec, IPAllocation
 from netmgr.api.meta import Json
 from netmgr.api.workload import Pod
-from netmgr.controller.world import NODE, World
+from netmgr.controller.agents import NODE
+from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import AlreadyExists, NotFound
 

@@ -39,9 +39,12 @@ class PoolViews(Mapping[str, PoolView]):
         for names in self._defaults.values():
             names.discard(name)
 
-    def expire(self) -> None:
-        """What is accepted has changed."""
-        self._made.clear()
+    def expire(self, name: str = "") -> None:
+        """What is accepted of a pool has changed; without a name, of all."""
+        if name:
+            self._made.pop(name, None)
+        else:
+            self._made.clear()
 
     def defaults(self, family: AddressFamily) -> tuple[str, ...]:
         """Pools with `spec.default`, by name."""

@@ -9,11 +9,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ipam.acceptance import Acceptance, accept_subnets
-from ipam.accepted_pools import accept_pools
+from ipam.accepted_pools import AcceptedPools
 from ipam.ledger import PoolLedger
 from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
@@ -22,22 +21,21 @@ from netmgr.api.meta import PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
+from netmgr.controller.agents import Agents
+from netmgr.controller.held import Claim, Held, drop
 from netmgr.controller.kinds import KINDS, Kind, KindKey, parts_of
 from netmgr.controller.metrics import Metrics
 from netmgr.controller.third_party import ThirdParty
 from netmgr.controller.views import PoolViews
+from netmgr.controller.waiting import Waiting, for_application, for_pool
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.keyed_queue import KeyedQueue
-from netmgr.kube.leader import boottime
 from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind, OnEvent, key_of
 
 Key = tuple[str, str]
-Claim = tuple[str, int, str, AddressFamily]
-"""What an ordinal's address belongs to: the owner's UID, the ordinal, interface and family."""
 AGENTS = "netmgr.io/component=agent"
-BOOT_ID, NODE = "netmgr.io/boot-id", "netmgr.io/node"
 
 
 class Problem(NamedTuple):
@@ -58,22 +56,24 @@ class World:
         self.api, self.queue = api, queue
         self.metrics = Metrics()
         self.copying: list[asyncio.Task[None]] = []
-        self.waiting: dict[str, str] = {}  # Pods without all their addresses, and the reason where they were told one
+        self.waiting = Waiting()
         self.problems: dict[str, Problem] = {}
         self.hints: dict[str, str] = {}
         self.asked: dict[str, Mapping[str, str]] = {}
         self.observers: list[OnEvent[IPAllocation]] = []
         self.further: list[Reflector[Any]] = []
-        self.by_pool: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
-        self.by_pod: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
-        self.by_claim: defaultdict[Claim, dict[str, IPAllocation]] = defaultdict(dict)
-        self.by_owner: defaultdict[str, dict[str, IPAllocation]] = defaultdict(dict)
+        self.held = Held()
+        self.by_pool, self.by_pod = self.held.by_pool, self.held.by_pod
+        self.by_claim, self.by_owner, self.by_node = self.held.by_claim, self.held.by_owner, self.held.by_node
+        self.pools_in: defaultdict[str, dict[str, SpiderIPPool]] = defaultdict(dict)
+        self.subnets_of: defaultdict[str, dict[str, SpiderSubnet]] = defaultdict(dict)
         self.by_application: defaultdict[str, dict[str, SpiderIPPool]] = defaultdict(dict)
         self.ledgers: dict[str, PoolLedger] = {}
         self.claimed: dict[str, set[tuple[str, AddressFamily]]] = {}
-        self._agents: dict[str, tuple[str, float]] = {}
+        self.agents = Agents(namespace, lambda: self.leases.store)
         self._addresses: dict[str, RangeSet] = {}
-        self._verdicts: tuple[dict[str, Acceptance], dict[str, Acceptance]] | None = None
+        self._reserved: dict[AddressFamily, RangeSet] = {}
+        self._accepted: tuple[dict[str, Acceptance], AcceptedPools] | None = None
         lease_path = paths.in_namespace(paths.LEASES, namespace)
         bound = "spec.nodeName!="
         self.pods = Reflector(api, paths.PODS, Pod, field_selector=bound, on_event=self._on_pod)
@@ -83,7 +83,7 @@ class World:
         self.live_workloads: dict[KindKey, dict[str, Workload]] = {key: one.store for key, one in self.workloads.items()}
         self.third_party = ThirdParty(api, self.live_workloads, self._on_workload)
         self.views = PoolViews(self.pool_free)
-        self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject)
+        self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject, on_event=self._on_namespace)
         self.nodes = Reflector(api, paths.NODES, Node, on_event=self._on_node)
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
         self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
@@ -138,14 +138,33 @@ class World:
 
     def verdicts(self) -> tuple[dict[str, Acceptance], dict[str, Acceptance]]:
         """Acceptance of subnets and of pools, as the copies stand now."""
-        if self._verdicts is None:
-            subnets = accept_subnets(codec.declared(s) for s in self.subnets.store.values())
-            self._verdicts = subnets, accept_pools((codec.declared(p) for p in self.pools.store.values()), subnets)
-        return self._verdicts
+        subnets, pools = self._judged()
+        return subnets, pools.verdicts
+
+    def _judged(self) -> tuple[dict[str, Acceptance], AcceptedPools]:
+        if self._accepted is None:
+            subnets = accept_subnets(codec.declared(one) for one in self.subnets.store.values())
+            pools = AcceptedPools(subnets)
+            for one in sorted(map(codec.declared, self.pools.store.values()), key=lambda each: each.age_order):
+                pools.put(one)
+            self._accepted = subnets, pools
+        return self._accepted
+
+    def _judge(self, kind: EventKind, pool: SpiderIPPool) -> None:
+        """A pool's ranges are other ones now; so may be those of the pools that it overlaps."""
+        if self._accepted is None:
+            return
+        pools, name = self._accepted[1], pool.metadata.name
+        changed = pools.remove(name) if kind is EventKind.DELETED else pools.put(codec.declared(pool))
+        for one in changed:
+            self._addresses.pop(one, None)
+            self.views.expire(one)
+            self.queue.add(("pool", one))
+            self.wake(for_pool(one))
 
     def _forget_verdicts(self) -> None:
-        """What was declared has changed."""
-        self._verdicts = None
+        """What was declared of subnets has changed."""
+        self._accepted = None
         self.views.expire()
         self._addresses.clear()
 
@@ -176,7 +195,11 @@ class World:
         """The addresses that Pods may have."""
         if not self.reservations.store:
             return ranges
-        return ranges.subtract(codec.reserved_in(ranges.family, self.reservations.store.values()))
+        reserved = self._reserved.get(ranges.family)
+        if reserved is None:
+            reserved = codec.reserved_in(ranges.family, self.reservations.store.values())
+            self._reserved[ranges.family] = reserved
+        return ranges.subtract(reserved)
 
     def shrink(self, pool: str, ranges: RangeSet) -> None:
         """From now on nothing outside `ranges` is given out, before the pool's object says so."""
@@ -185,17 +208,16 @@ class World:
 
     def agent_boot_id(self, node: str) -> str | None:
         """Boot id that the node's live agent reported; nothing where no agent is alive."""
-        for key, lease in self.leases.store.items():
-            notes = lease.metadata.annotations or {}
-            if notes.get(NODE) == node:
-                seen = self._agents.get(key)
-                fresh = seen is not None and boottime() - seen[1] < (lease.spec.lease_duration_seconds or 40)
-                return notes.get(BOOT_ID, "") if fresh else None
-        return None
+        return self.agents.boot_id(node)
 
     def wake_waiting(self) -> None:
         """Something changed that Pods without addresses may have waited for."""
         for key in self.waiting:
+            self.queue.add(("pod", key))
+
+    def wake(self, *hopes: str) -> None:
+        """Something changed that only those Pods may have waited for."""
+        for key in self.waiting.concerned(*hopes):
             self.queue.add(("pod", key))
 
     def _on_pod(self, kind: EventKind, pod: Pod, _old: Pod | None) -> None:
@@ -203,7 +225,7 @@ class World:
         for name in self.by_pod.get(pod.metadata.uid, {}):
             self.queue.add(("allocation", name))
         if kind is EventKind.DELETED or not codec.needs_addresses(pod):
-            self.waiting.pop(key, None)
+            self.waiting.end(key)
             self.metrics.unbound(pod.metadata.uid)
         elif pod.metadata.uid not in self.by_pod or key in self.waiting:
             self.metrics.bound(pod.metadata.uid)
@@ -232,16 +254,21 @@ class World:
             self.queue.add(("allocation", name))
 
     def _on_subnet(self, _kind: EventKind, subnet: SpiderSubnet, old: SpiderSubnet | None) -> None:
-        self.queue.add(("subnet", subnet.metadata.name))
-        for book_key in self.problems:  # what a subnet lacked for an application, another may have given back
-            self._poke_application(book_key)
+        name = subnet.metadata.name
+        self.queue.add(("subnet", name))
+        drop(self.subnets_of, (old or subnet).spec.subnet, name)
+        if _kind is not EventKind.DELETED:
+            self.subnets_of[subnet.spec.subnet][name] = subnet
+        if self.problems and (old is None or codec.gave_back(old, subnet)):
+            for book_key in self.problems:  # what a subnet lacked for an application, another has given back
+                self._poke_application(book_key)
         if old is None:  # a leader may have ended between a pool's deletion and its entry's
-            for name, (_, owner) in codec.book_of(subnet).items():
-                if name not in self.pools.store:
+            for pool, (_, owner) in codec.book_of(subnet).items():
+                if pool not in self.pools.store:
                     self._poke_application(owner)
         if old is None or old.spec != subnet.spec or _kind is EventKind.DELETED:
             self._forget_verdicts()
-            for pool in self.pools.store:
+            for pool in self.pools_in[subnet.spec.subnet]:
                 self.queue.add(("pool", pool))
             for kind_key, workloads in self.live_workloads.items():
                 kind = self.kind(kind_key)
@@ -252,7 +279,9 @@ class World:
 
     def _on_reservation(self, _kind: EventKind, one: SpiderReservedIP, _old: SpiderReservedIP | None) -> None:
         """More addresses or fewer: pools make up for it, waiting Pods look again; who holds an address keeps it."""
-        self._forget_verdicts()
+        self._reserved.clear()
+        self._addresses.clear()
+        self.views.expire()
         self.queue.add(("reservation", one.metadata.name))
         for pool in self.pools.store:
             self.queue.add(("pool", pool))
@@ -266,24 +295,27 @@ class World:
         self.queue.add(("pool", name))
         owner = codec.owner_of(pool)
         drop(self.by_application, codec.owner_of(old or pool), name)
+        drop(self.pools_in, (old or pool).spec.subnet, name)
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
             self.views.forget(name)
         else:
             if owner:
                 self.by_application[owner][name] = pool
+            self.pools_in[pool.spec.subnet][name] = pool
             self.views.put(pool)
         if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
-            self._forget_verdicts()
+            self._judge(kind, pool)
             self._poke_subnet_of(pool)
-            self.wake_waiting()
-            if owner:
+            if owner:  # an auto pool serves nobody else
+                self.wake(for_pool(name), for_application(owner))
                 self._poke_application(owner)
+            else:
+                self.wake_waiting()
 
     def _poke_subnet_of(self, pool: SpiderIPPool) -> None:
-        for name, subnet in self.subnets.store.items():
-            if subnet.spec.subnet == pool.spec.subnet:
-                self.queue.add(("subnet", name))
+        for name in self.subnets_of.get(pool.spec.subnet, ()):
+            self.queue.add(("subnet", name))
 
     def _poke_application(self, book_key: str) -> None:
         if parts_of(book_key) is not None:
@@ -293,22 +325,19 @@ class World:
         name, pool = one.metadata.name, one.spec.pool
         value = address_of_name(name).value
         if old is not None:
-            self._forget(old)
+            self.held.drop(old)
         self._seen(one)
         if kind is EventKind.DELETED:
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.release(value)
-            self.wake_waiting()
+            self.wake(for_pool(pool))
             owner = self.pools.store.get(pool)
             if owner is not None and (key := codec.owner_of(owner)):
                 self._poke_application(key)
             self.queue.add(("pod", codec.held_by(one)))
         else:
-            self.by_pool[pool][name] = one
-            self.by_pod[one.spec.pod.uid][name] = one
+            self.held.put(one)
             if (claim := codec.claim_of(one)) is not None:
-                self.by_claim[claim][name] = one
-                self.by_owner[claim[0]][name] = one
                 for other in self.by_claim[claim]:  # an ordinal that has moved to another pool gives up its old address
                     self.queue.add(("allocation", other))
             for other in self.by_pod[one.spec.pod.uid]:
@@ -316,7 +345,7 @@ class World:
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.hold(value)
             if one.status.phase == allocation.DETACHED:
-                self.wake_waiting()
+                self.wake()
         self.queue.add(("pool", pool))
         for tell in self.observers:
             tell(kind, one, old)
@@ -329,42 +358,34 @@ class World:
             if not claimed:
                 del self.claimed[one.spec.pod.uid]
 
-    def _forget(self, old: IPAllocation) -> None:
-        self.by_pool[old.spec.pool].pop(old.metadata.name, None)
-        held = self.by_pod.get(old.spec.pod.uid)
-        if held is not None:
-            held.pop(old.metadata.name, None)
-            if not held:
-                del self.by_pod[old.spec.pod.uid]
-        if (claim := codec.claim_of(old)) is not None:
-            for index, key in ((self.by_claim, claim), (self.by_owner, claim[0])):
-                drop(index, key, old.metadata.name)
+    def _on_namespace(self, _kind: EventKind, one: PartialObject, old: PartialObject | None) -> None:
+        """Its annotations name pools, its labels admit to some: its Pods look again."""
+        if old is None or (one.metadata.labels, one.metadata.annotations) != (old.metadata.labels, old.metadata.annotations):
+            for key in self.waiting:
+                if key.startswith(f"{one.metadata.name}/"):
+                    self.queue.add(("pod", key))
 
     def _on_node(self, _kind: EventKind, node: Node, old: Node | None) -> None:
         """A node that is declared out of service, or has been started anew, holds nothing of its old Pods any more."""
         if old is None or (node.spec, node.status.node_info) != (old.spec, old.status.node_info):
-            for name, one in self.allocations.store.items():
-                if one.spec.node_name == node.metadata.name:
-                    self.queue.add(("allocation", name))
+            for name in self.by_node.get(node.metadata.name, ()):
+                self.queue.add(("allocation", name))
+        if old is None or node.metadata.labels != old.metadata.labels:  # pools may admit it now
+            self._wake_pods_on(node.metadata.name)
 
     def _on_lease(self, kind: EventKind, lease: Lease, old: Lease | None) -> None:
-        key = key_of(lease.metadata)
-        if kind is EventKind.DELETED:
-            self._agents.pop(key, None)
-            return
-        age = 0.0 if old is not None else renewed_ago(lease)
-        self._agents[key] = (lease.metadata.resource_version, boottime() - age)
-        if (lease.metadata.annotations or {}).get("netmgr.io/strays"):
-            self.queue.add(("agent", key))
-        self.wake_waiting()
+        node = self.agents.changed(kind, lease, old)
+        if kind is not EventKind.DELETED and (lease.metadata.annotations or {}).get("netmgr.io/strays", "[]") != "[]":
+            self.queue.add(("agent", key_of(lease.metadata)))
+        if node is not None:
+            self._wake_pods_on(node)
 
-
-def drop(index: dict[Any, dict[str, Any]], key: object, name: str) -> None:
-    """Take a name out of an index, and the key with its last one."""
-    if key in index:
-        index[key].pop(name, None)
-        if not index[key]:
-            del index[key]
+    def _wake_pods_on(self, node: str) -> None:
+        """Its agent is alive again, or after a reboot: its Pods may have addresses now."""
+        for key in self.waiting:
+            pod = self.pods.store.get(key)
+            if pod is not None and pod.spec.node_name == node:
+                self.queue.add(("pod", key), urgent=True)
 
 
 def is_same(one: Workload, old: Workload) -> bool:
@@ -379,12 +400,3 @@ def is_same(one: Workload, old: Workload) -> bool:
         old.metadata.deletion_timestamp,
         old.metadata.generation,
     )
-
-
-def renewed_ago(lease: Lease) -> float:
-    """Seconds since the Lease was renewed by its holder's clock; used only for a Lease seen for the first time."""
-    try:
-        renewed = datetime.fromisoformat(lease.spec.renew_time or "")
-    except ValueError:
-        return float("inf")
-    return max(0.0, (datetime.now(UTC) - renewed).total_seconds())
