@@ -161,6 +161,16 @@ def parse_prefix(text: str) -> Prefix:
     return prefix
 
 
+def canonical_prefix(text: str) -> str:
+    """The prefix that an address with a length lies in, as it is to be written; AddressError on anything else."""
+    address, slash, length = text.partition("/")
+    base = parse_address(address)
+    if not slash or not length.isdecimal() or int(length) > base.family.width:
+        raise AddressError(f"{text!r} is not a prefix; write it as 10.6.0.0/16 or fd00:6::/64")
+    shift = base.family.width - int(length)
+    return str(Prefix(base.family, base.value >> shift << shift, int(length)))
+
+
 def parse_range(text: str) -> AddressRange:
     """`a` or `a-b`; AddressError if the ends differ in family or are reversed."""
     first_text, dash, last_text = text.partition("-")

@@ -106,6 +106,7 @@ class ReservedSpec(msgspec.Struct, frozen=True, rename="camel"):
     """Single addresses and inclusive ranges `a-b` of one family."""
 
     ips: list[str]
+    ip_version: int | None = None
 
 
 class SpiderReservedIP(msgspec.Struct, frozen=True):

@@ -38,8 +38,17 @@ import click
     metavar="SECONDS",
     help="Compare everything with live reads so often, and put right what events missed; 0: never.",
 )
+@click.option("--webhook-address", default="127.0.0.1", show_default=True, help="Where the admission webhook listens.")
+@click.option("--webhook-port", type=click.IntRange(0, 65535), default=0, help="Its port; without one there is no webhook.")
 def command(
-    kubeconfig: Path | None, namespace: str, identity: str, spider_endpoints: bool, metrics_port: int, repair_every: float
+    kubeconfig: Path | None,
+    namespace: str,
+    identity: str,
+    spider_endpoints: bool,
+    metrics_port: int,
+    repair_every: float,
+    webhook_address: str,
+    webhook_port: int,
 ) -> None:
     """Decide pools and addresses for the whole cluster.
 
@@ -49,10 +58,14 @@ def command(
     import uvloop
 
     from netmgr import log
-    from netmgr.controller.process import run
+    from netmgr.controller.process import Options, run
 
     log.configure()
-    working = run(
-        kubeconfig, namespace, identity, spider_endpoints=spider_endpoints, metrics_port=metrics_port, repair_seconds=repair_every
+    options = Options(
+        spider_endpoints=spider_endpoints,
+        metrics_port=metrics_port,
+        repair_seconds=repair_every,
+        webhook_address=webhook_address,
+        webhook_port=webhook_port,
     )
-    sys.exit(uvloop.run(working))
+    sys.exit(uvloop.run(run(kubeconfig, namespace, identity, options)))

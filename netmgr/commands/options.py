@@ -77,6 +77,7 @@ def settings_options(command: F) -> F:
             metavar="RESOURCE.GROUP",
             help="Let the controller read this kind of workload, such as rollouts.argoproj.io. May be repeated.",
         ),
+        click.option("--webhook-port", type=int, default=known.webhook_port, show_default=True, help="Port on the nodes."),
         click.option("--namespace", default=known.namespace, show_default=True, help="Where netmgr's Pods run."),
     ):
         command = option(command)

@@ -11,7 +11,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from netmgr.api import allocation
@@ -40,18 +42,31 @@ WORKERS = 32
 LEASE = "netmgr-controller"
 
 
-class Controller:
-    """Handlers by kind of key."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an administrator may choose. Port 0: nowhere."""
 
-    def __init__(self, api: Api, namespace: str, *, spider_endpoints: bool = False, repair_seconds: float = 0.0) -> None:
-        self.api, self.repair_seconds = api, repair_seconds
+    spider_endpoints: bool = False
+    metrics_port: int = 0
+    repair_seconds: float = 0.0
+    webhook_address: str = "127.0.0.1"
+    webhook_port: int = 0
+
+
+class Controller:
+    """Handlers by kind of key. `beside` runs as long as this process leads, beside the queue."""
+
+    def __init__(self, api: Api, namespace: str, options: Options) -> None:
+        self.api, self.repair_seconds = api, options.repair_seconds
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
         self.world = World(api, namespace, self.queue)
         self.events = EventRecorder(api, "netmgr-controller")
         self.metrics = self.world.metrics
         api.observe = self.metrics.request
+        self.webhook_trouble: Callable[[], str] = str
+        self.beside: list[Callable[[], Coroutine[None, None, None]]] = [self.events.run]
         statuses, allocations = Statuses(self.world, self.events), Allocations(self.world, self.events)
-        endpoints = Endpoints(self.world) if spider_endpoints else NoEndpoints(self.world)
+        endpoints = Endpoints(self.world) if options.spider_endpoints else NoEndpoints(self.world)
         self.handlers = {
             "pod": Pods(self.world, self.events).claim,
             "app": Applications(self.world, self.events).fit,
@@ -64,6 +79,10 @@ class Controller:
         }
         self.metrics.add(Gauges(self.world, self.events, self.handlers))
         self.repairs = Repairs(self.world, self.events, allocations, statuses)
+
+    def unready(self) -> str:
+        """Why this replica should not be asked yet; empty: it may be."""
+        return self.world.unsynced() or self.webhook_trouble()
 
     async def handle(self, key: Key) -> float | None:
         """One key."""
@@ -93,7 +112,7 @@ class Controller:
         """Work as the leader: nothing is written before the copy of all allocations is as new as a consistent list."""
         await self._catch_up()
         log.info("leading allocations=%s", len(self.world.allocations.store))
-        telling = asyncio.create_task(self.events.run())
+        beside = [asyncio.create_task(one()) for one in self.beside]
         working = asyncio.create_task(self.queue.run(self.handle, WORKERS))
         mending = asyncio.create_task(self._mend())
         self.metrics.leader.set(1)
@@ -104,9 +123,9 @@ class Controller:
             mending.cancel()
             await asyncio.gather(mending, return_exceptions=True)
             await self.queue.drain()
-            for task in (working, telling):
+            for task in (working, *beside):
                 task.cancel()
-            await asyncio.gather(working, telling, return_exceptions=True)
+            await asyncio.gather(working, *beside, return_exceptions=True)
 
     async def _mend(self) -> None:
         """Reconcile periodically, if it was asked for; keys go through the queue, so that none is worked on twice at a time."""
@@ -116,6 +135,22 @@ class Controller:
 
         if self.repair_seconds:
             await self.repairs.run(self.repair_seconds, work)
+
+
+@asynccontextmanager
+async def admission(controller: Controller, api: Api, namespace: str, options: Options) -> AsyncIterator[None]:
+    """Serve the admission webhook, in every replica; the leader keeps its certificates."""
+    if not options.webhook_port:
+        yield
+        return
+    from netmgr.webhook.keeping import Keeper
+    from netmgr.webhook.server import Place, Webhook
+
+    webhook = Webhook(api, namespace, controller.world, Place(options.webhook_address, options.webhook_port))
+    controller.webhook_trouble = webhook.trouble
+    controller.beside.append(Keeper(api, namespace).run)
+    async with webhook.serving():
+        yield
 
 
 def is_newer_copy(copy: Mapping[str, IPAllocation], listed: list[PartialObject]) -> bool:
@@ -132,23 +167,15 @@ def identity_of_process() -> str:
     return f"{socket.gethostname()}_{os.environ.get('POD_NAME', 'process')}_{os.getpid()}"
 
 
-async def run(
-    kubeconfig: Path | None,
-    namespace: str,
-    identity: str,
-    *,
-    spider_endpoints: bool = False,
-    metrics_port: int = 0,
-    repair_seconds: float = 0.0,
-) -> int:
+async def run(kubeconfig: Path | None, namespace: str, identity: str, options: Options) -> int:
     """Run until SIGTERM (0) or until the Lease is lost (1)."""
     loop = asyncio.get_running_loop()
     async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
-        controller = Controller(api, namespace, spider_endpoints=spider_endpoints, repair_seconds=repair_seconds)
+        controller = Controller(api, namespace, options)
         lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
         world = controller.world
-        page = serving(metrics_port, controller.metrics.text, health=world.trouble, readiness=world.unsynced)
-        async with page, world.running():
+        page = serving(options.metrics_port, controller.metrics.text, health=world.trouble, readiness=controller.unready)
+        async with page, world.running(), admission(controller, api, namespace, options):
             log.info("synced pods=%s pools=%s", len(controller.world.pods.store), len(controller.world.pools.store))
             task = asyncio.ensure_future(lease.run(controller.lead))
             for number in (signal.SIGTERM, signal.SIGINT):

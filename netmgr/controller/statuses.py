@@ -14,6 +14,7 @@ from netmgr.api import spider
 from netmgr.api.meta import Json, ObjectReference
 from netmgr.api.spider import FINALIZER, SpiderIPPool, SpiderSubnet
 from netmgr.controller import codec, standing
+from netmgr.controller.defaults import owner_of, pool_defaults, subnet_defaults
 from netmgr.controller.fencing import text_of
 from netmgr.controller.world import World
 from netmgr.kube import paths
@@ -21,6 +22,8 @@ from netmgr.kube.errors import NotFound
 from netmgr.kube.events import EventRecorder
 
 PERIOD = 1.0
+MATTERS = frozenset({"ipVersion", "gateway", "routes"})
+"""Fields of spec that Pods depend on. The webhook's other defaults make objects tidier, and are not worth a write of their own."""
 
 Report = tuple[Json, tuple[Told, ...]]
 """The status without its conditions, and the conditions."""
@@ -59,8 +62,7 @@ class Statuses:
     ) -> float | None:
         """Complete the spec, then say what is to be said; seconds to wait where it was said less than a second ago."""
         try:
-            if one.spec.ip_version is None:
-                await self._set_version(path, one)
+            if await self._complete(path, one):
                 return None
             if (left := self._rest_of_period(f"{kind}/{one.metadata.name}")) > 0:
                 return left  # asked first, since a status costs as much as the object holds
@@ -76,10 +78,17 @@ class Statuses:
         now = asyncio.get_running_loop().time()
         return self.written.get(key, now - PERIOD) + PERIOD - now
 
-    async def _set_version(self, path: str, one: SpiderSubnet | SpiderIPPool) -> None:
-        version = {"resourceVersion": one.metadata.resource_version}
-        body: Json = {"metadata": version, "spec": {"ipVersion": codec.family_of(one.spec.subnet).number}}
-        await self.world.api.merge_patch(path, body, type(one))
+    async def _complete(self, path: str, one: SpiderSubnet | SpiderIPPool) -> bool:
+        """Fill in what the webhook would have, for an object that came while none answered; True if something was written."""
+        if isinstance(one, SpiderIPPool):
+            lacking = pool_defaults(one, owner_of(one, self.world.subnets.store, self.world.verdicts()[0]))
+        else:
+            lacking = subnet_defaults(one)
+        if one.metadata.deletion_timestamp or MATTERS.isdisjoint(lacking.get("spec", {})):
+            return False
+        meta = {"resourceVersion": one.metadata.resource_version, **lacking.get("metadata", {})}
+        await self.world.api.merge_patch(path, {**lacking, "metadata": meta}, type(one))
+        return True
 
     async def protect(self, pool: SpiderIPPool, *, used: bool) -> bool:
         """Hold a pool in use back from deletion, let another one go; True if something was written."""

@@ -68,6 +68,7 @@ class Installer:
         if not self.dry_run:
             await self._until("controller, agents and speakers", self._pods_ready)
             await self._until("a leading controller", self._leader_there)
+            await self._until("the webhook's authority", self._webhook_trusted)
         return done
 
     async def _refuse_unfit(self) -> None:
@@ -153,6 +154,15 @@ class Installer:
         except NotFound:
             return "no controller leads yet"
         return "" if lease.spec.holder_identity else "no controller leads yet"
+
+    async def _webhook_trusted(self) -> str:
+        """Until then the API server does not ask the webhook, and mistakes pass."""
+        for one in self.objects:
+            if one["kind"].endswith("WebhookConfiguration"):
+                found = await self.api.get(path_of(one), dict[str, Any])
+                if not all(hook["clientConfig"].get("caBundle") for hook in found["webhooks"]):
+                    return f"{title(one)} has no caBundle yet; the leading controller writes it"
+        return ""
 
     async def _until(self, what: str, missing: Callable[[], Awaitable[str]]) -> None:
         await until(what, missing, self.say, self.seconds)

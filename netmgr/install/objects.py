@@ -19,7 +19,7 @@ from netmgr.kube import paths
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "netmgr-install"
 LABELS = {MANAGED_BY: MANAGER, "app.kubernetes.io/part-of": "netmgr"}
-FILES = ("namespace", "rbac", "admission", "controller", "agent", "speaker")
+FILES = ("namespace", "rbac", "admission", "webhook", "controller", "agent", "speaker")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 RESOURCE = re.compile(r"[a-z][a-z0-9]{0,62}(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
@@ -28,6 +28,8 @@ ENDPOINT = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/serviceaccounts",
+    "Secret": paths.SECRETS,
+    "Service": "/api/v1/services",
     "CustomResourceDefinition": paths.CRDS,
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
@@ -35,6 +37,8 @@ COLLECTIONS = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/rolebindings",
     "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+    "MutatingWebhookConfiguration": paths.MUTATING_WEBHOOKS,
+    "ValidatingWebhookConfiguration": paths.VALIDATING_WEBHOOKS,
     "Deployment": paths.DEPLOYMENTS,
     "DaemonSet": paths.DAEMON_SETS,
     "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
@@ -61,6 +65,7 @@ class Settings:
     metrics_port: int = 9473
     agent_metrics_port: int = 9474
     follow: tuple[str, ...] = ()
+    webhook_port: int = 5722
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -73,6 +78,8 @@ class Settings:
                 raise SettingsError(f"--follow {one!r}: use RESOURCE.GROUP with the plural, such as rollouts.argoproj.io")
         if self.ipam_as and not NAME.fullmatch(self.ipam_as):
             raise SettingsError(f"--ipam-as {self.ipam_as!r}: no plugin name; use what `ipam.type` says, for example spiderpool")
+        if not 1024 <= self.webhook_port <= 65535:
+            raise SettingsError(f"--webhook-port {self.webhook_port}: use a port from 1024 to 65535 that is free on the nodes")
         if self.api_server and not ENDPOINT.fullmatch(self.api_server):
             raise SettingsError(f"--api-server {self.api_server!r}: use HOST:PORT, an IPv6 address in brackets")
 
@@ -112,6 +119,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         metrics_port=settings.metrics_port,
         agent_metrics_port=settings.agent_metrics_port,
         follow=[one.split(".", 1) for one in settings.follow],
+        webhook_port=settings.webhook_port,
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

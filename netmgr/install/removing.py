@@ -45,6 +45,9 @@ class Remover:
         """Remove everything; InUseError while an address is held."""
         parts = {one["metadata"]["name"]: one for one in self.objects if one["kind"] in {"Deployment", "DaemonSet"}}
         await self._refuse_in_use()
+        for one in self.objects:
+            if one["kind"].endswith("WebhookConfiguration"):  # nobody would answer it in a moment
+                await self._delete(one)
         await self._delete(parts["netmgr-controller"])
         await self._gone("netmgr-controller")
         try:

@@ -15,6 +15,9 @@ JOBS = "/apis/batch/v1/jobs"
 CRON_JOBS = "/apis/batch/v1/cronjobs"
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 EVENTS = "/api/v1/events"
+SECRETS = "/api/v1/secrets"
+MUTATING_WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+VALIDATING_WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

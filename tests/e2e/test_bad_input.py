@@ -62,15 +62,34 @@ def test_a_pool_outside_its_subnet_is_refused(cluster: Cluster) -> None:
     assert "10.245.1.1" in done.stderr or "10.244.0.0/16" in done.stderr
 
 
-def test_malformed_annotation_json_is_told_on_the_pod(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(deployment("typo", 1, {"ipam.spidernet.io/subnet": '{"ipv4": nginx-subnet-v4}'}), namespace)
-    assert "ipam.spidernet.io/subnet" in message_on_a_pod(cluster, namespace, "typo")
-    assert "ipam.spidernet.io/subnet" in warnings(cluster, namespace)
+def test_malformed_annotation_json_is_refused_before_there_is_a_pod(cluster: Cluster, namespace: str) -> None:
+    wrong = deployment("typo", 1, {"ipam.spidernet.io/subnet": '{"ipv4": nginx-subnet-v4}'})
+    done = cluster.try_kubectl("apply", "-n", namespace, "-f", "-", stdin=wrong)
+    assert done.returncode != 0
+    assert 'admission webhook "templates.netmgr.io" denied the request' in done.stderr
+    assert "annotation ipam.spidernet.io/subnet" in done.stderr
+    assert cluster.items("pods", namespace=namespace, selector="app=typo") == []
 
 
-def test_an_unknown_subnet_is_told_on_the_pod(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(deployment("lost", 1, from_subnet("no-such-subnet")), namespace)
+def test_an_unknown_subnet_is_a_warning_and_told_on_the_pod(cluster: Cluster, namespace: str) -> None:
+    wrong = deployment("lost", 1, from_subnet("no-such-subnet"))
+    done = cluster.try_kubectl("apply", "-n", namespace, "-f", "-", stdin=wrong)
+    assert done.returncode == 0
+    assert "SpiderSubnet no-such-subnet does not exist; Pods wait until it is created" in done.stderr
     assert "no-such-subnet" in message_on_a_pod(cluster, namespace, "lost")
+    assert "no-such-subnet" in warnings(cluster, namespace)
+
+
+def test_a_pool_in_use_is_not_deleted(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(deployment("holds", 1, from_subnet("nginx-subnet-v4")), namespace)
+    address = cluster.running("app=holds", 1, namespace=namespace)[0]["status"]["podIP"]
+    pool = cluster.auto_pool_of("holds")["metadata"]["name"]
+    eventually(lambda: cluster.pool(pool)["status"].get("allocatedIPCount"), lambda count: count == 1, what="the pool's count")
+    done = cluster.try_kubectl("delete", "sp", pool, "--wait=false")
+    assert done.returncode != 0
+    assert f"{address} ({namespace}/holds-" in done.stderr
+    assert "deletionTimestamp" not in cluster.pool(pool)["metadata"]
+    cluster.kubectl("delete", "deploy", "holds", "-n", namespace, "--wait")
 
 
 def test_a_full_subnet_is_told_on_the_pod_and_gives_nothing_away(cluster: Cluster, namespace: str) -> None:

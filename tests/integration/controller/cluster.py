@@ -36,6 +36,7 @@ class Cluster:
 
     def __init__(self, server: ApiServer, namespace: str, folder: Path) -> None:
         self.server, self.namespace, self.folder = server, namespace, folder
+        self.leases = namespace
 
     def call(self, act: Any) -> Any:
         async def once() -> Any:
@@ -85,7 +86,7 @@ class Cluster:
         notes = {"netmgr.io/boot-id": "boot-1", "netmgr.io/node": node}
         meta = {"name": f"netmgr-agent-{node}", "labels": {"netmgr.io/component": "agent"}, "annotations": notes}
         spec = {"holderIdentity": node, "leaseDurationSeconds": 3600, "renewTime": now}
-        self.create(self.here(paths.LEASES), {"metadata": meta, "spec": spec})
+        self.create(paths.in_namespace(paths.LEASES, self.leases), {"metadata": meta, "spec": spec})
 
     def subnet(self, name: str, prefix: str, *ranges: str) -> None:
         body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderSubnet", "metadata": {"name": name}}

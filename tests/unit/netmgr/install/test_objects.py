@@ -57,10 +57,26 @@ def test_no_object_is_named_twice() -> None:
 
 
 @pytest.mark.parametrize("role", ["netmgr-controller", "netmgr-agent", "netmgr-speaker", "netmgr-view"])
-def test_no_role_has_a_wildcard_or_may_read_secrets(role: str) -> None:
+def test_no_role_has_a_wildcard(role: str) -> None:
     words = [word for rule in rules(role) for key in ("apiGroups", "resources", "verbs") for word in rule[key]]
     assert words
-    assert {"*", "secrets", "escalate", "impersonate", "bind"}.isdisjoint(words)
+    assert {"*", "escalate", "impersonate", "bind"}.isdisjoint(words)
+
+
+def test_the_one_secret_that_a_role_may_read_is_the_webhooks_own() -> None:
+    roles = [one for one in EVERYTHING if one["kind"] in {"ClusterRole", "Role"}]
+    reading = [
+        (one["kind"], one["metadata"]["name"], rule) for one in roles for rule in one["rules"] if "secrets" in rule["resources"]
+    ]
+    assert [(kind, name, rule["resourceNames"]) for kind, name, rule in reading] == [
+        ("Role", "netmgr-controller", ["netmgr-webhook"])
+    ]
+
+
+def test_webhooks_are_never_waited_for_but_by_a_deletion_of_what_is_in_use() -> None:
+    hooks = [hook for one in EVERYTHING for hook in one.get("webhooks", [])]
+    assert [hook["name"] for hook in hooks if hook["failurePolicy"] != "Ignore"] == ["in-use.netmgr.io"]
+    assert all(hook["timeoutSeconds"] <= 5 and hook["sideEffects"] == "None" for hook in hooks)
 
 
 def test_an_agent_may_not_create_or_delete_allocations() -> None:
