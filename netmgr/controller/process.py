@@ -53,10 +53,13 @@ class Options:
     webhook_port: int = 0
 
 
+PLAIN = Options()
+
+
 class Controller:
     """Handlers by kind of key. `beside` runs as long as this process leads, beside the queue."""
 
-    def __init__(self, api: Api, namespace: str, options: Options) -> None:
+    def __init__(self, api: Api, namespace: str, options: Options = PLAIN) -> None:
         self.api, self.repair_seconds = api, options.repair_seconds
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
         self.world = World(api, namespace, self.queue)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ipam.annotations import (
+    DEFAULT_ROUTE_NIC,
     NAMESPACE_DEFAULTS,
     NUMBER,
     POOL,
     POOLS,
     PREFIX,
     RECLAIM,
+    ROUTES,
     SUBNET,
     SUBNETS,
     AddressRequest,
@@ -33,7 +35,7 @@ from netmgr.webhook.review import AdmissionRequest, Answer, decoded
 CALICO = "cni.projectcalico.org/ipAddrs"
 CHOICES = (SUBNETS, SUBNET, POOLS, POOL)
 """In the order of precedence: the first that is there wins."""
-READ_ON_PODS = frozenset({*CHOICES, NUMBER, RECLAIM, PREFIX + "routes", PREFIX + "default-route-nic", PREFIX + "dns"})
+READ_ON_PODS = frozenset({*CHOICES, NUMBER, RECLAIM, ROUTES, DEFAULT_ROUTE_NIC})
 READ_ON_NAMESPACES = frozenset(NAMESPACE_DEFAULTS.values())
 
 

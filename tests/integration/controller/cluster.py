@@ -104,7 +104,7 @@ class Cluster:
         one: SpiderReservedIP = self.call(lambda api: api.get(paths.named(spider.RESERVED, name), SpiderReservedIP))
         return one.spec.ips
 
-    def annotate(self, workload: str, annotations: dict[str, str], collection: str = paths.DEPLOYMENTS) -> None:
+    def annotate(self, workload: str, annotations: dict[str, Any], collection: str = paths.DEPLOYMENTS) -> None:
         """Change the Pod template's annotations."""
         path = paths.named(collection, workload, namespace=self.namespace)
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,6 +142,10 @@ class Installed(Cluster):
         """What kubectl prints, warnings and refusals included."""
         done = self.server.kubectl(*arguments, stdin=stdin)
         return done.stdout + done.stderr
+
+    def apply(self, manifest: Json) -> str:
+        """`kubectl apply`: what it prints."""
+        return self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(manifest))
 
     def with_token(self, token: str, act: Any) -> Any:
         """One call as the bearer of a token."""
