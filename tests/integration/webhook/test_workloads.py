@@ -25,14 +25,15 @@ def workload(kind: str, annotations: Json, **spec: Any) -> tuple[str, Json]:
     """A collection and a body for it."""
     chosen = {"selector": {"matchLabels": {"app": "a"}}, "template": template(annotations, **spec)}
     job = {"template": template(annotations, restartPolicy="Never", **spec)}
-    return {
+    bodies: dict[str, tuple[str, Json]] = {
         "Deployment": (paths.DEPLOYMENTS, chosen),
         "ReplicaSet": (paths.REPLICA_SETS, chosen),
         "StatefulSet": (paths.STATEFUL_SETS, {**chosen, "serviceName": "a"}),
         "DaemonSet": (paths.DAEMON_SETS, chosen),
         "Job": (paths.JOBS, job),
         "CronJob": (paths.CRON_JOBS, {"schedule": "0 0 * * *", "jobTemplate": {"spec": job}}),
-    }[kind]
+    }
+    return bodies[kind]
 
 
 def create(cluster: Installed, kind: str, annotations: Json, own: Json | None = None, **spec: Any) -> None:

@@ -66,7 +66,10 @@ def test_no_role_has_a_wildcard(role: str) -> None:
 def test_the_one_secret_that_a_role_may_read_is_the_webhooks_own() -> None:
     roles = [one for one in EVERYTHING if one["kind"] in {"ClusterRole", "Role"}]
     reading = [
-        (one["kind"], one["metadata"]["name"], rule) for one in roles for rule in one["rules"] if "secrets" in rule["resources"]
+        (one["kind"], one["metadata"]["name"], rule)
+        for one in roles
+        for rule in one.get("rules", [])
+        if "secrets" in rule["resources"]
     ]
     assert [(kind, name, rule["resourceNames"]) for kind, name, rule in reading] == [
         ("Role", "netmgr-controller", ["netmgr-webhook"])
