@@ -111,7 +111,5 @@ def lacking(parts: Iterable[Part], refusal: Refusal | None) -> tuple[str, str]:
     missing = [f"{one.interface} {one.family}" for one in parts if one.held is None]
     if not missing:
         return "", ""
-    return (
-        "Pending",
-        f"{', '.join(missing)}: no address yet although one can be given; the controller has not acted (is it running?)",
-    )
+    words = "no address yet although one can be given; look whether the Deployment netmgr-controller runs"
+    return "Pending", f"{', '.join(missing)}: {words}"
