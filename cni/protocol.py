@@ -52,8 +52,9 @@ def missing(received: bytes | bytearray) -> bool:
 
 
 def parse_request(received: bytes | bytearray) -> tuple[dict[str, str], bytes]:
-    """Environment and stdin of a whole request."""
-    head, end, stdin = bytes(received[LENGTH:]).partition(b"\0\0")
+    """Environment and stdin of a whole request; what stands behind the announced length belongs to nobody."""
+    announced = int.from_bytes(received[:LENGTH], "little")
+    head, end, stdin = bytes(received[LENGTH : LENGTH + announced]).partition(b"\0\0")
     try:
         pairs = [entry.split("=", 1) for entry in head.decode().split("\0")]
     except UnicodeDecodeError as error:

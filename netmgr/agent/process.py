@@ -64,9 +64,9 @@ class AgentSettings:
 class Agent:
     """Everything one agent process holds."""
 
-    def __init__(self, api: Api, settings: AgentSettings) -> None:
+    def __init__(self, api: Api, settings: AgentSettings, boot: str = "") -> None:
         self._api, self._settings = api, settings
-        self._store = AttachmentStore(settings.state_dir, boot_id())
+        self._store = AttachmentStore(settings.state_dir, boot or boot_id())
         self._allocations = NodeAllocations()
         self._changed: asyncio.Queue[str] = asyncio.Queue()
         selector = f"spec.nodeName={settings.node}"
@@ -98,6 +98,7 @@ class Agent:
         """Until `stop` is set: records, spool, allocations, then the socket, then the configuration that names it."""
         self._store.open()
         self._delegated.open(self._settings.fallback.plugin, self._store.folder / "attached")
+        server: asyncio.AbstractServer | None = None
         self._jobs += [self._job(one.run()) for one in self._watches]
         if self._settings.metrics_port:
             pages = {"/metrics": self._told, "/healthz": self._health, "/readyz": self._readiness}
@@ -123,6 +124,8 @@ class Agent:
             server.close()
             await self._reports.finish(5.0)
         finally:
+            if server is not None:
+                server.close()
             for job in self._jobs:
                 job.cancel()
             await asyncio.gather(*self._jobs, return_exceptions=True)

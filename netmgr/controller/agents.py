@@ -31,6 +31,7 @@ class Agents:
     """Feed `changed` from the reflector of Leases in `namespace`; `leases` is its copy."""
 
     def __init__(self, namespace: str, leases: Callable[[], Mapping[str, Lease]]) -> None:
+        self.clock: Callable[[], float] = boottime
         self._namespace, self._leases = namespace, leases
         self._heard: dict[str, Heard] = {}
 
@@ -40,7 +41,7 @@ class Agents:
         lease, heard = self._leases().get(key), self._heard.get(key)
         if lease is None or heard is None or (lease.metadata.annotations or {}).get(NODE) != node:
             return None
-        return heard.boot_id if boottime() - heard.at < heard.lasts else None
+        return heard.boot_id if self.clock() - heard.at < heard.lasts else None
 
     def changed(self, kind: EventKind, lease: Lease, old: Lease | None) -> str | None:
         """One event of the watch; the node's name if its Pods may be served now and could not before."""
@@ -52,7 +53,7 @@ class Agents:
             return None
         age = 0.0 if old is not None else renewed_ago(lease)
         lasts = float(lease.spec.lease_duration_seconds or DEFAULT_DURATION)
-        self._heard[key] = Heard(boottime() - age, lasts, notes.get(BOOT_ID, ""))
+        self._heard[key] = Heard(self.clock() - age, lasts, notes.get(BOOT_ID, ""))
         now = self.boot_id(node)
         return node if now is not None and now != before else None
 
