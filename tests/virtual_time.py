@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+BUSY = 20_000
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -32,10 +33,17 @@ class Jumping(selectors.DefaultSelector):
     """Never waits: where no file is ready, the time-out has passed."""
 
     now = 1000.0
+    looks, since = 0, 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready now; else the time-out is over at once."""
         ready = super().select(0)
+        self.looks += 1
+        if self.now - self.since >= 1.0:
+            self.looks, self.since = 0, self.now
+        if self.looks > BUSY:
+            self.looks = 0
+            raise RuntimeError(f"more than {BUSY} turns of the loop in a second: somebody is busy with nothing")
         if ready or timeout == 0:
             return ready
         if timeout is None:

@@ -113,7 +113,8 @@ class Pods:
         self.events.record(about, "Warning", refusal.reason, refusal.message)
         if refusal.application is not None:
             self.events.record(refusal.application, "Warning", refusal.reason, refusal.message)
-        await self._condition(pod, "False", refusal.reason, refusal.message)
+        if not says(pod, refusal):  # an earlier leader may have written it
+            await self._condition(pod, "False", refusal.reason, refusal.message)
 
     async def _condition(self, pod: Pod, status: str, reason: str, message: str) -> None:
         """Set our one condition by server-side apply; the kubelet's stay the kubelet's."""
@@ -132,6 +133,12 @@ class Pods:
 def seconds_text() -> str:
     """Now, as metav1.Time."""
     return now_text().split(".")[0].rstrip("Z") + "Z"
+
+
+def says(pod: Pod, refusal: Refusal) -> bool:
+    """Whether our condition on the Pod gives this reason already."""
+    ours = (one for one in pod.status.conditions or () if one.type == CONDITION and one.status == "False")
+    return any((one.reason, one.message) == (refusal.reason, refusal.message) for one in ours)
 
 
 def is_refused(pod: Pod) -> bool:

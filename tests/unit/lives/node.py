@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from cni.conflist import Mode
 from cni.protocol import encode_request
 from cni.spool import spool_of
 from ipam.fallback import Fallback
@@ -71,6 +72,8 @@ class Node:
             namespace=NAMESPACE,
             deadline=60.0,
             fallback=Fallback(),
+            mode=Mode(),
+            metrics_port=0,
             conf_dir=None,
             bin_dir=self.folder,
             plugin_dir=self.folder,

@@ -79,7 +79,8 @@ class Misfortunes(RuleBasedStateMachine):
         try:
             self.cluster.settle()
             self.at_rest()
-            assert self.cluster.writes_of_another_look() == 0
+            late = self.cluster.writes_of_a_new_leader()
+            assert late == [], late
         finally:
             self.cluster.close()
             self.folder.cleanup()
