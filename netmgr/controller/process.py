@@ -151,7 +151,7 @@ async def admission(controller: Controller, api: Api, namespace: str, options: O
 
     webhook = Webhook(api, namespace, controller.world, Place(options.webhook_address, options.webhook_port))
     controller.webhook_trouble = webhook.trouble
-    controller.beside.append(Keeper(api, namespace).run)
+    controller.beside.append(Keeper(api, namespace, webhook.changed).run)
     async with webhook.serving():
         yield
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -68,15 +69,16 @@ Issue = Callable[[list[str], dict[str, str]], Awaitable[Issued]]
 
 
 class Keeper:
-    """Looks at Secret and configurations once a minute, and sooner where something is due."""
+    """Looks at Secret and configurations once a minute, and sooner where something is due or `changed` is set."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
-        self.api, self.names = api, [f"{NAME}.{namespace}.svc", f"{NAME}.{namespace}.svc.cluster.local"]
+    def __init__(self, api: Api, namespace: str, changed: asyncio.Event) -> None:
+        self.api, self.changed, self.names = api, changed, [f"{NAME}.{namespace}.svc", f"{NAME}.{namespace}.svc.cluster.local"]
         self.path = paths.named(paths.SECRETS, NAME, namespace=namespace)
 
     async def run(self) -> None:
         """Never returns; cancel the task to end it."""
         while True:
+            self.changed.clear()
             try:
                 pause = await self.keep()
             except NotFound:
@@ -85,7 +87,9 @@ class Keeper:
             except (ApiError, IssueError) as error:
                 log.warning("webhook_certificates_not_kept error=%s", error)
                 pause = RETRY
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.changed.wait()
 
     async def keep(self) -> float:
         """One look; seconds until the next."""

@@ -52,7 +52,7 @@ class Webhook:
         )
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._certified = asyncio.Event()
+        self._certified, self.changed = asyncio.Event(), asyncio.Event()
         self._trouble = f"the webhook has no certificate yet: the leader writes it into Secret {namespace}/{NAME}"
         path, one = paths.in_namespace(paths.SECRETS, namespace), f"metadata.name={NAME}"
         self.secret: Reflector[Secret] = Reflector(api, path, Secret, field_selector=one, on_event=self._on_secret)
@@ -119,6 +119,7 @@ class Webhook:
 
     def _on_secret(self, kind: EventKind, secret: Secret, _old: Secret | None) -> None:
         """Serve with what the Secret holds now. One that is gone or unreadable changes nothing."""
+        self.changed.set()
         data = secret.data or {}
         if kind is EventKind.DELETED or "tls.crt" not in data or "tls.key" not in data:
             return

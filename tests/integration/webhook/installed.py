@@ -49,6 +49,18 @@ class Installed(Cluster):
                 await api.apply(path_of(one), one, "netmgr-install", PartialObject, force=True)
 
         self.call(apply)
+        eventually(self.policies_hold, bool, within=20, what="the API server follows the policies")
+
+    def policies_hold(self) -> bool:
+        """Whether the API server has taken notice of the policies: an agent without a node gets no Lease."""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "netmgr-agent-probe"}}
+        path = paths.named(paths.LEASES, "netmgr-agent-probe", namespace=SETTINGS.namespace)
+        user = f"system:serviceaccount:{SETTINGS.namespace}:netmgr-agent"
+        try:
+            self.as_user(user, GROUPS, lambda api: api.apply(path, lease, "test", PartialObject, dry_run=True))
+        except Forbidden as error:
+            return "is bound to node (none)" in error.message
+        return False
 
     def uninstall(self) -> None:
         async def remove(api: Api) -> None:
