@@ -23,7 +23,7 @@ from netmgr.kube.events import EventRecorder
 
 log = logging.getLogger(__name__)
 RECHECK_SECONDS = 15.0
-"""A node whose agent is silent is looked at again so often."""
+"""An allocation whose agent has not answered is looked at again so often."""
 
 
 class Allocations:
@@ -68,8 +68,10 @@ class Allocations:
         """Seconds until the allocation is to be looked at without an event: a cooldown's end, or a node's silence."""
         if report is Report.COOLING and (until := time_of(one.status.cooling_until)) is not None:
             return max(0.1, (until - self.world.api.server_time()).total_seconds())
-        if not unanswered or self.world.agent_boot_id(one.spec.node_name) is not None:
+        if not unanswered:
             return None
+        if self.world.agent_boot_id(one.spec.node_name) is not None:
+            return RECHECK_SECONDS  # it may fall silent before it answers, and no event tells of silence
         words = (
             f"node {one.spec.node_name} has no live agent to say that nothing is attached any more; bring the node back, or "
             "declare it out of service with the taint node.kubernetes.io/out-of-service, or set spec.nodeLostGraceSeconds"

@@ -1,6 +1,7 @@
 """Release without the agent: what a live read of the Node proves about a holder whose agent is silent.
 
-I/O: one GET of the Node, only for an allocation whose Pod is gone. The rule is `ipam.release.fence`.
+I/O: one GET of the Node, only for an allocation whose Pod is gone; one of the agent's Lease where only its silence counts. The
+rule is `ipam.release.fence`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from datetime import datetime, timedelta
 from ipam.release import Fence, NodeFacts, fence
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.spider import PoolSpec, SubnetSpec
-from netmgr.api.workload import Node
+from netmgr.api.workload import Lease, Node
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
 
+AGENT_LEASE = "netmgr-agent-"
+"""How an agent's Lease is called, before the node's name (`netmgr.agent.heartbeat`)."""
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
@@ -50,7 +53,19 @@ async def fenced(world: World, one: IPAllocation, grace: timedelta | None) -> Fe
     except NotFound:
         facts = NodeFacts(exists=False, ready=False)
     asked = time_of(one.status.releasing_since) if one.status.pod_uid == one.spec.pod.uid else None
-    return fence(facts, held_in_boot=one.spec.boot_id, asked=asked, grace=grace, now=world.api.server_time())
+    found = fence(facts, held_in_boot=one.spec.boot_id, asked=asked, grace=grace, now=world.api.server_time())
+    return Fence.NONE if found is Fence.GRACE and await is_heard_of(world, one.spec.node_name) else found
+
+
+async def is_heard_of(world: World, node: str) -> bool:
+    """Whether the agent renews its Lease, and only the copy does not show it: a controller that hears nothing is no proof."""
+    name = f"{AGENT_LEASE}{node}"
+    try:
+        live = await world.api.get(paths.named(world.leases.path, name), Lease)
+    except NotFound:
+        return False
+    known = next((one for one in world.leases.store.values() if one.metadata.name == name), None)
+    return known is None or known.metadata.resource_version != live.metadata.resource_version
 
 
 def facts_of(node: Node) -> NodeFacts:

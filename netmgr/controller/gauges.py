@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+import netmgr
 from ipam.conditions import PoolFacts
 from netmgr.controller import codec
 from netmgr.controller.standing import pool_facts
@@ -33,7 +33,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        yield gauge("netmgr_build_info", "Always 1; the label says which version runs.", "version", {version("netmgr"): 1})
+        yield gauge("netmgr_build_info", "Always 1; the label says which version runs.", "version", {netmgr.__version__: 1})
         yield from self._work()
         yield from self._people()
         yield from self._pools()

@@ -80,12 +80,12 @@ class Cluster:
         self.call(grant)
         return self.server.kubeconfig_of(f"system:serviceaccount:{self.namespace}:netmgr-controller")
 
-    def agent(self, node: str = NODE) -> None:
+    def agent(self, node: str = NODE, seconds: int = 3600) -> None:
         """The Lease of a live agent."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         notes = {"netmgr.io/boot-id": "boot-1", "netmgr.io/node": node}
         meta = {"name": f"netmgr-agent-{node}", "labels": {"netmgr.io/component": "agent"}, "annotations": notes}
-        spec = {"holderIdentity": node, "leaseDurationSeconds": 3600, "renewTime": now}
+        spec = {"holderIdentity": node, "leaseDurationSeconds": seconds, "renewTime": now}
         self.create(paths.in_namespace(paths.LEASES, self.leases), {"metadata": meta, "spec": spec})
 
     def subnet(self, name: str, prefix: str, *ranges: str) -> None:

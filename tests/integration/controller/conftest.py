@@ -10,6 +10,7 @@ import pytest
 from netmgr.kube import paths
 from tests.integration.apiserver import ApiServer
 from tests.integration.controller.cluster import Cluster
+from tests.integration.controller.lost_node import LostNode
 
 
 @pytest.fixture
@@ -27,3 +28,11 @@ def other(cluster: Cluster) -> Cluster:
     name = f"{cluster.namespace}-too"
     cluster.create(paths.NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return Cluster(cluster.server, name, cluster.folder)
+
+
+@pytest.fixture
+def lost(cluster: Cluster) -> Iterator[LostNode]:
+    """A Node with an agent that was alive once."""
+    node = LostNode(cluster)
+    yield node
+    node.remove()
