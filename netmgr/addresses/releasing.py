@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipam.prefix import Address, allocation_name
@@ -22,7 +23,7 @@ from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.errors import Conflict, NotFound
 
-LOOK_SECONDS = 0.3
+LOOK_SECONDS, TOLD_SECONDS = 0.3, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class Outcome:
 class Releaser:
     """`seconds` to wait for the node's agent; `dry_run` decides and writes nothing."""
 
-    def __init__(self, api: Api, *, seconds: float, dry_run: bool) -> None:
-        self.api, self.seconds, self.dry_run = api, seconds, dry_run
+    def __init__(self, api: Api, say: Callable[[str], None], *, seconds: float, dry_run: bool) -> None:
+        self.api, self.say, self.seconds, self.dry_run = api, say, seconds, dry_run
 
     async def release(self, address: Address) -> Outcome:
         """Free it if that is proved within the time."""
-        end = time.monotonic() + self.seconds
+        began = told = time.monotonic()
         while True:
             try:
                 one = await self.api.get(paths.named(allocation.ALLOCATIONS, allocation_name(address)), IPAllocation)
@@ -52,10 +53,14 @@ class Releaser:
             decision = decide(state, self._report(one), retained=False)
             if (done := await self._step(one, state, decision)) is not None:
                 return done
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if now - began > self.seconds:
                 words = f"{decision.why}; nothing came from node {one.spec.node_name} within {self.seconds:g} s"
                 remedy = "see docs/applications.md, When an address becomes free, for a node that is lost"
                 return Outcome(str(address), "refused", f"Pod {codec.held_by(one)}: {words}; {remedy}")
+            if now - told > TOLD_SECONDS:
+                self.say(f"{address}: waiting for the agent of node {one.spec.node_name} ({now - began:.0f} s)")
+                told = now
             await asyncio.sleep(LOOK_SECONDS)
 
     @staticmethod

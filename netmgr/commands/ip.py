@@ -114,7 +114,7 @@ def release(addresses: tuple[Address, ...], kubeconfig: Path | None, dry_run: bo
 
     async def work() -> list[Outcome]:
         async with Api(load(kubeconfig), user_agent="netmgr-ip") as api:
-            releaser = Releaser(api, seconds=wait, dry_run=dry_run)
+            releaser = Releaser(api, say, seconds=wait, dry_run=dry_run)
             return list(await asyncio.gather(*(releaser.release(address) for address in addresses)))
 
     with api_errors_as_messages():
@@ -127,6 +127,11 @@ def release(addresses: tuple[Address, ...], kubeconfig: Path | None, dry_run: bo
                 f"{one.address} {'would be ' if dry_run and one.result in {'freed', 'asked'} else ''}{one.result}: {one.why}"
             )
     sys.exit(REFUSED if any(one.result == "refused" for one in done) else 0)
+
+
+def say(line: str) -> None:
+    """Progress, beside what is printed."""
+    click.echo(line, err=True)
 
 
 def text_of(one: Told) -> str:
