@@ -85,8 +85,13 @@ class AddressRequest:
         return any(one.source is Source.SUBNET for one in self.interfaces)
 
 
-def parse_request(annotations: Mapping[str, str] | None, namespace: Mapping[str, str] | None = None) -> AddressRequest:
-    """The request of a Pod (or Pod template) in its namespace; AnnotationError on what cannot be understood."""
+def parse_request(
+    annotations: Mapping[str, str] | None, namespace: Mapping[str, str] | None = None, interfaces: Sequence[str] = ()
+) -> AddressRequest:
+    """The request of a Pod (or Pod template) in its namespace; AnnotationError on what cannot be understood.
+
+    `interfaces` are the Pod's, in order, for lists that do not name them (`ipam.networks.interface_names`).
+    """
     pod = annotations or {}
     number = parse_number(pod[NUMBER]) if NUMBER in pod else None
     reclaim = parse_bool(RECLAIM, pod[RECLAIM]) if RECLAIM in pod else True
@@ -94,7 +99,7 @@ def parse_request(annotations: Mapping[str, str] | None, namespace: Mapping[str,
     rules = AddressRequest(number=number, reclaim=reclaim, retain_ordinals=retain)
     for plural, single, source in ((SUBNETS, SUBNET, Source.SUBNET), (POOLS, POOL, Source.POOL)):
         if plural in pod:
-            return replace(rules, interfaces=parse_list(plural, pod[plural], source))
+            return replace(rules, interfaces=parse_list(plural, pod[plural], source, interfaces))
         if single in pod:
             entry = parse_entry(single, pod[single], decode(single, pod[single]), source)
             return replace(rules, interfaces=(entry,))

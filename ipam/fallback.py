@@ -37,6 +37,9 @@ class Fallback:
         return f"pool:{','.join(self.pools)}" if self.pools else "none"
 
 
+NO_FALLBACK = Fallback()
+
+
 def parse_fallback(text: str) -> Fallback:
     """The setting; FallbackError on anything that the table does not show."""
     word, _, rest = text.partition(":")

@@ -70,6 +70,11 @@ class PodRequest:
     unknown: tuple[str, ...] = ()
     routes: tuple[PodRoute, ...] = ()
 
+    @property
+    def wants_auto_pool(self) -> bool:
+        """Whether a subnet is named, so that the application gets pools of its own."""
+        return any(one.source is Source.SUBNET for one in self.nics)
+
 
 def parse_pod(
     annotations: Mapping[str, str] | None,

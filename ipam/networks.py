@@ -62,6 +62,11 @@ def parse_networks(annotations: Mapping[str, str] | None, namespace: str) -> tup
     return found
 
 
+def interface_names(annotations: Mapping[str, str] | None) -> list[str]:
+    """The interfaces of a Pod, eth0 first; AnnotationError as `parse_networks`."""
+    return [DEFAULT_INTERFACE, *(one.interface for one in parse_networks(annotations, ""))]
+
+
 def parse_default_network(annotations: Mapping[str, str] | None) -> Network | None:
     """The network of eth0 where the Pod has one of its own choice."""
     text = (annotations or {}).get(DEFAULT_NETWORK, "")

@@ -72,11 +72,15 @@ class PoolView:
     namespaces: frozenset[str] = frozenset()
     namespace_selector: Selector | None = None
     pod_selector: Selector | None = None
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
-    """A Pod as selection sees it. `application` is the book key of its verified top owner."""
+    """One interface of a Pod as selection sees it. `application` is the book key of the Pod's verified top owner.
+
+    `networks` are the ways to write the interface's network; empty: the cluster's own, whose name is not known.
+    """
 
     namespace: str
     labels: Mapping[str, str]
@@ -84,6 +88,7 @@ class PodView:
     node_labels: Mapping[str, str]
     namespace_labels: Mapping[str, str]
     application: str
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def refusal(pool: PoolView | None, family: AddressFamily, pod: PodView) -> str:
 
 
 def affinity_refusal(pool: PoolView, pod: PodView) -> str:
-    """Which of the pool's affinities does not admit the Pod; a list of names goes before a selector of the same thing."""
+    """Which of the pool's affinities leaves the Pod's interface out; a list of names goes before a selector of the same thing."""
     if pool.node_names and pod.node not in pool.node_names:
         return f"does not admit node {pod.node}; its spec.nodeName lists {some_of(pool.node_names)}"
     if not pool.node_names and not admits(pool.node_selector, pod.node_labels):
@@ -147,6 +152,9 @@ def affinity_refusal(pool: PoolView, pod: PodView) -> str:
         return f"does not admit namespace {pod.namespace}; its spec.namespaceAffinity asks for {pool.namespace_selector}"
     if not pool.application and not admits(pool.pod_selector, pod.labels):
         return f"does not admit this Pod; its spec.podAffinity asks for {pool.pod_selector}"
+    if pool.networks and not pool.networks & pod.networks:
+        network = f"network {some_of(pod.networks)}" if pod.networks else "the cluster's own network, whose name is not known"
+        return f"does not admit {network}; its spec.multusName lists {some_of(pool.networks)}"
     return ""
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from ipam.fallback import Fallback
+from netmgr.commands.options import fallback_option
+
 
 @click.command()
 @click.option("--kubeconfig", type=click.Path(path_type=Path, exists=True), help="How to reach the API server.")
@@ -40,6 +43,14 @@ import click
 )
 @click.option("--webhook-address", default="127.0.0.1", show_default=True, help="Where the admission webhook listens.")
 @click.option("--webhook-port", type=click.IntRange(0, 65535), default=0, help="Its port; without one there is no webhook.")
+@fallback_option
+@click.option(
+    "--default-network",
+    envvar="MULTUS_CLUSTER_NETWORK",
+    default="",
+    metavar="[NAMESPACE/]NAME",
+    help="NetworkAttachmentDefinition of eth0 where a Pod names none, for pools with spec.multusName [$MULTUS_CLUSTER_NETWORK].",
+)
 def command(
     kubeconfig: Path | None,
     namespace: str,
@@ -49,6 +60,8 @@ def command(
     repair_every: float,
     webhook_address: str,
     webhook_port: int,
+    fallback: Fallback,
+    default_network: str,
 ) -> None:
     """Decide pools and addresses for the whole cluster.
 
@@ -67,5 +80,7 @@ def command(
         repair_seconds=repair_every,
         webhook_address=webhook_address,
         webhook_port=webhook_port,
+        fallback=fallback,
+        default_network=default_network,
     )
     sys.exit(uvloop.run(run(kubeconfig, namespace, identity, options)))

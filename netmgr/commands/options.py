@@ -50,6 +50,7 @@ def settings_options(command: F) -> F:
 
     known = Settings()
     for option in (
+        fallback_option,
         click.option("--api-server", default="", metavar="HOST:PORT", help="Where nodes reach the API without Services."),
         click.option("--replicas", type=click.IntRange(1, 9), default=known.replicas, show_default=True, help="Controllers."),
         click.option("--frr-image", default=known.frr_image, show_default=True, help="Image of FRR."),

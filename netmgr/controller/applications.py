@@ -15,6 +15,7 @@ from ipam.annotations import AddressRequest, parse_request
 from ipam.application import Application
 from ipam.carve import Carved, CarveShortage, SubnetBook, plan_carve
 from ipam.errors import AnnotationError
+from ipam.networks import interface_names
 from ipam.prefix import RangeSet
 from ipam.size import desired_size
 from netmgr.api import spider
@@ -118,7 +119,7 @@ class Applications:
         annotations = template_of(workload).metadata.annotations if has_template(workload) else self._asked(application)
         if annotations is None and not has_template(workload):
             return Unsized()
-        request = parse_request(annotations)
+        request = parse_request(annotations, interfaces=interface_names(annotations))
         if not request.wants_auto_pool:
             return []
         if not kind.built_in:

@@ -7,14 +7,16 @@ Pod are decided together, so that a full pool on one of them takes no address of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipam import selection
-from ipam.annotations import AddressRequest, InterfaceRequest, Source, parse_request
+from ipam.annotations import DEFAULT_INTERFACE, ROUTES, Source
 from ipam.application import Application
 from ipam.errors import AnnotationError
-from ipam.prefix import AddressFamily
-from ipam.selection import Candidate
+from ipam.interfaces import NicRequest, PodRequest, parse_pod
+from ipam.prefix import AddressFamily, Prefix, parse_prefix
+from ipam.route import unmatched
+from ipam.selection import Candidate, PodView
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import ObjectReference
 from netmgr.api.workload import Pod
@@ -29,6 +31,14 @@ from netmgr.controller.world import World
 
 IDENTIFIED = MACHINES | {"StatefulSet"}
 """Kinds of any group whose Pods have an identity of their own: their owner matters without an auto pool too."""
+
+
+WHY = {
+    Source.SUBNET: "subnet named by annotation",
+    Source.POOL: "pool named by annotation",
+    Source.NAMESPACE: "namespace named by annotation",
+    Source.NETWORK: "pool named by the NetworkAttachmentDefinition",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +70,88 @@ class Chosen:
         return [one.pool for one in self.candidates if one.usable]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to claim, and whether another IPAM plugin is to answer for eth0."""
+
+    claims: list[Chosen]
+    delegate: bool = False
+
+
 class Choosing:
     """`choose` for a Pod. The answer lists every candidate: it is what `netmgr why` prints."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def choose(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> list[Chosen] | Refusal:
+    async def choose(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> Choice | Refusal:
         """What to claim for each interface and family that is `missing`; a refusal if any of them cannot be served."""
         found = await self.weigh(pod, missing)
         if isinstance(found, Refusal):
             return found
-        return next((self.nothing_left(one) for one in found if one.kept is None and not one.usable), found)
+        return next((self.nothing_left(one) for one in found.claims if one.kept is None and not one.usable), found)
 
-    async def weigh(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> list[Chosen] | Refusal:
+    async def weigh(self, pod: Pod, missing: Callable[[str, AddressFamily], bool]) -> Choice | Refusal:
         """Every candidate for each interface and family, usable or not; a refusal where the Pod's wish itself is at fault."""
         namespace = self.world.namespaces.store.get(pod.metadata.namespace)
         try:
-            request = parse_request(pod.metadata.annotations, namespace.metadata.annotations if namespace else None)
+            notes = namespace.metadata.annotations if namespace else None
+            networks = self.world.networks.attachments
+            request = parse_pod(pod.metadata.annotations, pod.metadata.namespace, notes, networks)
         except AnnotationError as error:
             return Refusal("BadAnnotation", str(error))
+        if refusal := self._unspoken(request):
+            return refusal
         owner = await self._owner(pod, request)
         if isinstance(owner, Refusal):
             return owner
-        slots = self._slots(pod, owner, request)
-        if isinstance(slots, Refusal):
-            return slots
-        return [self._choose(pod, owner, slot) for slot in slots if missing(slot.interface, slot.family)]
+        slots: list[Slot] = []
+        delegate = False
+        for nic in request.nics:
+            wanted = self._slots(pod, owner, nic)
+            if isinstance(wanted, Refusal):
+                return wanted
+            delegate = delegate or wanted is None
+            slots += wanted or ()
+        concerned = [slot for slot in slots if request.routes or missing(slot.interface, slot.family)]
+        routed = self._with_routes(request, [self._choose(pod, owner, slot) for slot in concerned])
+        if isinstance(routed, Refusal):
+            return routed
+        return Choice([one for one in routed if missing(one.slot.interface, one.slot.family)], delegate)
 
-    async def _owner(self, pod: Pod, request: AddressRequest) -> Application | Refusal | None:
+    def _unspoken(self, request: PodRequest) -> Refusal | None:
+        """An interface that the Pod's list lacks (eth0 may be another plugin's), or a network that cannot be understood."""
+        if absent := [name for name in request.absent if name != DEFAULT_INTERFACE]:
+            words = f"annotation {request.listed_in} has no entry for {', '.join(absent)}; add one for each interface of the Pod"
+            return Refusal("InterfaceMissing", words)
+        problems = self.world.networks.problems
+        return next((Refusal("BadNetwork", problems[one]) for one in request.unknown if one in problems), None)
+
+    def _with_routes(self, request: PodRequest, chosen: list[Chosen]) -> list[Chosen] | Refusal:
+        """Each route with the first interface whose subnet holds its gateway; one that no interface can use is refused."""
+        if not request.routes:
+            return chosen
+        subnets = [(one, self._subnets(one)) for one in chosen]
+        lost = unmatched(request.routes, [prefix for _, many in subnets for prefix in many])
+        if lost:
+            where = ", ".join(sorted({str(prefix) for _, many in subnets for prefix in many})) or "none"
+            words = f"route {lost[0]}: its gateway lies in no subnet of the Pod's interfaces ({where}); correct annotation {ROUTES}"
+            return Refusal("RouteUnmatched", words)
+        routed: list[Chosen] = []
+        left = request.routes
+        for one, many in subnets:
+            routed.append(replace(one, slot=replace(one.slot, routes=left)))
+            left = tuple(route for route in left if route.gw not in many[0]) if many else left
+        return routed
+
+    def _subnets(self, one: Chosen) -> list[Prefix]:
+        """The prefixes that the address may come from, the likeliest first."""
+        possible = [*one.usable, *(other.pool for other in one.candidates)]
+        names = [one.kept.spec.pool] if one.kept is not None else list(dict.fromkeys(possible))
+        found = (self.world.pools.store.get(name) for name in names)
+        return [parse_prefix(pool.spec.subnet) for pool in found if pool is not None]
+
+    async def _owner(self, pod: Pod, request: PodRequest) -> Application | Refusal | None:
         """The verified application; one that cannot be read matters only where the address depends on it."""
         while isinstance(owner := top_owner(pod, self.world.live_workloads), Unfollowed):
             direct = controller_of(pod.metadata)
@@ -102,31 +165,52 @@ class Choosing:
             return Refusal("OwnerUnproved", f"Pod {pod.metadata.name}: {owner.why}", quiet=True)
         return owner
 
-    def _slots(self, pod: Pod, owner: Application | None, request: AddressRequest) -> list[Slot] | Refusal:
-        """What has to be claimed, with the pools for each."""
-        if not request.interfaces:
-            return self._default_slots()
+    def _slots(self, pod: Pod, owner: Application | None, nic: NicRequest) -> list[Slot] | Refusal | None:
+        """What has to be claimed for an interface, with the pools for each family; None: another plugin answers for it."""
+        if nic.source is Source.DEFAULT:
+            return self._default_slots(pod, owner, nic)
         slots: list[Slot] = []
-        for one in request.interfaces:
-            for family in one.names:
-                pools = self._named(pod, one, family, owner)
-                if isinstance(pools, Refusal):
-                    return pools
-                slots.append(Slot(one.interface, family, tuple(pools), len(one.names), f"{one.source.value} named by annotation"))
+        for family in nic.names:
+            pools = self._named(pod, nic, family, owner)
+            if isinstance(pools, Refusal):
+                return pools
+            slots.append(slot_of(nic, family, tuple(pools), len(nic.names), WHY[nic.source]))
         return slots
 
-    def _default_slots(self) -> list[Slot] | Refusal:
+    def _default_slots(self, pod: Pod, owner: Application | None, nic: NicRequest) -> list[Slot] | Refusal | None:
+        """Default pools that are meant for the Pod; without any, the fallback."""
+        fallback = self.world.fallback
         found = {family: self.world.views.defaults(family) for family in AddressFamily}
-        families = [family for family, pools in found.items() if pools]
-        if not families:
-            words = (
-                "no rule gives this Pod an address: it has no ipam.spidernet.io annotation, its namespace names no pool, "
-                "and no SpiderIPPool has spec.default; add the annotation or set spec.default on a pool"
-            )
-            return Refusal("NoRule", words)
-        return [Slot("eth0", family, found[family], len(families), "default pool") for family in families]
+        if fallback.pools or fallback.plugin:
+            view = self._view(pod, owner, nic.network)
+            views = self.world.views
+            found = {f: tuple(n for n in names if not selection.affinity_refusal(views[n], view)) for f, names in found.items()}
+        if any(found.values()):
+            return [slot_of(nic, f, pools, sum(map(bool, found.values())), "default pool") for f, pools in found.items() if pools]
+        if nic.interface == DEFAULT_INTERFACE and fallback.pools:
+            return self._fallback_slots(nic, fallback.pools)
+        if nic.interface == DEFAULT_INTERFACE and fallback.plugin and not nic.network:
+            return None
+        words = (
+            f"no rule gives {nic.interface} of this Pod an address: it has no ipam.spidernet.io annotation, its namespace and its "
+            "network name no pool, and no SpiderIPPool has spec.default; add the annotation or set spec.default on a pool"
+        )
+        return Refusal("NoRule", words)
 
-    def _named(self, pod: Pod, one: InterfaceRequest, family: AddressFamily, owner: Application | None) -> list[str] | Refusal:
+    def _fallback_slots(self, nic: NicRequest, names: tuple[str, ...]) -> list[Slot] | Refusal:
+        """The pools that the installation names for everybody."""
+        views = self.world.views
+        if absent := [name for name in names if name not in views]:
+            words = (
+                f"the installation's fallback is SpiderIPPool {absent[0]}, which does not exist; create it or change the setting"
+            )
+            return Refusal("NoUsablePool", words)
+        pools = {family: tuple(name for name in names if views[name].family is family) for family in AddressFamily}
+        return [
+            slot_of(nic, family, some, sum(map(bool, pools.values())), "fallback pool") for family, some in pools.items() if some
+        ]
+
+    def _named(self, pod: Pod, one: NicRequest, family: AddressFamily, owner: Application | None) -> list[str] | Refusal:
         """Pools for one interface and family."""
         names = one.names[family]
         if one.source is not Source.SUBNET:
@@ -161,10 +245,14 @@ class Choosing:
         kept = self._retained(pod, owner, slot)
         if kept is not None:
             return Chosen(slot, owner, kept=kept)
+        view = self._view(pod, owner, slot.network)
+        return Chosen(slot, owner, tuple(selection.candidates(slot.pools, slot.family, self.world.views, view)))
+
+    def _view(self, pod: Pod, owner: Application | None, network: str) -> PodView:
         node = self.world.nodes.store.get(pod.spec.node_name)
         namespace = self.world.namespaces.store.get(pod.metadata.namespace)
-        view = codec.pod_view(pod, owner, node.metadata if node else None, namespace.metadata if namespace else None)
-        return Chosen(slot, owner, tuple(selection.candidates(slot.pools, slot.family, self.world.views, view)))
+        spellings = self.world.spellings(network)
+        return codec.pod_view(pod, owner, node.metadata if node else None, namespace.metadata if namespace else None, spellings)
 
     def _retained(self, pod: Pod, owner: Application | None, slot: Slot) -> IPAllocation | None:
         """The allocation that this ordinal holds already."""
@@ -183,3 +271,8 @@ class Choosing:
         about = codec.application_reference(owner) if owner is not None and hint else None
         hopes = [for_pool(one.pool) for one in chosen.candidates] + ([for_application(owner.book_key)] if owner is not None else [])
         return Refusal("NoUsablePool", f"{words}; {hint}" if hint else words, application=about, hopes=tuple(hopes))
+
+
+def slot_of(nic: NicRequest, family: AddressFamily, pools: tuple[str, ...], siblings: int, why: str) -> Slot:
+    """One address of an interface."""
+    return Slot(nic.interface, family, pools, siblings, why, nic.network, nic.clean_gateway)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ipam.application import Application
 from ipam.prefix import Address, AddressFamily, allocation_name, parse_prefix
+from ipam.route import PodRoute, routes_of
 from netmgr.api import allocation
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json
@@ -22,19 +23,27 @@ from netmgr.kube.errors import AlreadyExists, ApiError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
+REBOUND = ("nodeName", "pod", "bootID", "reason", "siblings", "gateway", "routes", "cleanGateway", "network")
+"""What the next Pod of an ordinal may have otherwise; null takes a field away."""
 Place = tuple[str, str, AddressFamily]
 """Pod UID, interface and family: where one address belongs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One address to be claimed: interface, family, and the pools to try, in order."""
+    """One address to be claimed: interface, family, and the pools to try, in order.
+
+    `routes` are the Pod's that may be this interface's: those with a gateway in the pool's subnet are.
+    """
 
     interface: str
     family: AddressFamily
     pools: tuple[str, ...]
     siblings: int
     why: str
+    network: str = ""
+    clean_gateway: bool = False
+    routes: tuple[PodRoute, ...] = ()
 
 
 class Claims:
@@ -123,10 +132,17 @@ class Claims:
             "bootID": boot_id,
             "reason": f"{slot.why}; the first usable of {', '.join(slot.pools)}",
         }
-        if source.spec.gateway:
-            spec["gateway"] = source.spec.gateway
-        if source.spec.routes:
-            spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in source.spec.routes]
+        gateway, routes = self.world.ways_out(source)
+        wanted = {str(one.dst): str(one.gw) for one in routes_of(parse_prefix(source.spec.subnet), slot.routes)}
+        leading = {route.dst: route.gw for route in routes} | wanted
+        if gateway:
+            spec["gateway"] = gateway
+        if leading:
+            spec["routes"] = [{"dst": dst, "gw": gw} for dst, gw in leading.items()]
+        if slot.clean_gateway:
+            spec["cleanGateway"] = True
+        if slot.network:
+            spec["network"] = slot.network
         return spec
 
     async def rebind(self, pod: Pod, kept: IPAllocation, slot: Slot, boot_id: str) -> None:
@@ -134,7 +150,7 @@ class Claims:
         spec = self._spec(pod, None, slot, kept.spec.pool, kept.spec.address, boot_id)
         body: Json = {
             "metadata": {"uid": kept.metadata.uid, "resourceVersion": kept.metadata.resource_version},
-            "spec": {key: spec[key] for key in ("nodeName", "pod", "bootID", "reason")},
+            "spec": {key: spec.get(key) for key in REBOUND},
         }
         await self.world.api.merge_patch(paths.named(allocation.ALLOCATIONS, kept.metadata.name), body, IPAllocation)
         self.world.metrics.claimed(pod.metadata.uid, "rebound")

@@ -71,11 +71,14 @@ def pool_view(pool: SpiderIPPool, verdict: Acceptance | None, free: int) -> Pool
         namespaces=frozenset(spec.namespace_name or ()),
         namespace_selector=selector_of(spec.namespace_affinity),
         pod_selector=selector_of(spec.pod_affinity),
+        networks=frozenset(spec.multus_name or ()),
     )
 
 
-def pod_view(pod: Pod, application: Application | None, node: Meta | None, namespace: Meta | None) -> PodView:
-    """A Pod as selection sees it."""
+def pod_view(
+    pod: Pod, application: Application | None, node: Meta | None, namespace: Meta | None, networks: frozenset[str] = frozenset()
+) -> PodView:
+    """A Pod as selection sees it, for the interface of that network, in each way to write its name."""
     return PodView(
         namespace=pod.metadata.namespace,
         labels=pod.metadata.labels or {},
@@ -83,6 +86,7 @@ def pod_view(pod: Pod, application: Application | None, node: Meta | None, names
         node_labels=(node.labels if node else None) or {},
         namespace_labels=(namespace.labels if namespace else None) or {},
         application=application.book_key if application else "",
+        networks=networks,
     )
 
 
@@ -110,6 +114,11 @@ def runtime_uid(pod: Pod) -> str:
     """What CNI calls the Pod, where it differs from its UID: static Pods (their mirror repeats the same hash)."""
     annotations = pod.metadata.annotations or {}
     return annotations.get(CONFIG_HASH, "") if MIRROR in annotations else ""
+
+
+def holder_uid(pod: Pod) -> str:
+    """What CNI calls the Pod."""
+    return runtime_uid(pod) or pod.metadata.uid
 
 
 def ordinal_of(pod: Pod, application: Application | None) -> int | None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ipam.annotations import DEFAULT_INTERFACE
 from ipam.prefix import AddressFamily, RangeSet
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
@@ -143,14 +144,16 @@ async def waiting(world: World, pods: list[Pod], held: Held) -> tuple[dict[str, 
     choosing, servable, served = Choosing(world), dict[str, str](), set[str]()
     for pod in pods:
         have = held.get(pod.metadata.uid, set())
+        if world.is_delegated(pod):
+            have = have | {(DEFAULT_INTERFACE, family) for family in AddressFamily}
         if not codec.needs_addresses(pod) or (have and not is_refused(pod)):
             continue
         choice = await choosing.choose(pod, lambda interface, family, have=have: (interface, family) not in have)  # type: ignore[misc] # bound at once
         key = f"{pod.metadata.namespace}/{pod.metadata.name}"
         if isinstance(choice, Refusal) or world.agent_boot_id(pod.spec.node_name) is None:
             continue
-        if not choice and is_refused(pod):
+        if not choice.claims and is_refused(pod):
             served.add(key)
-        elif choice and all(one.usable for one in choice):
-            servable[key] = ", ".join(f"SpiderIPPool {one.usable[0]}" for one in choice)
+        elif choice.claims and all(one.usable for one in choice.claims):
+            servable[key] = ", ".join(f"SpiderIPPool {one.usable[0]}" for one in choice.claims)
     return servable, frozenset(served)

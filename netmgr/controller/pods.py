@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ipam.annotations import DEFAULT_INTERFACE
 from ipam.prefix import AddressFamily
 from netmgr.api import allocation
 from netmgr.api.allocation import IPAllocation
@@ -16,6 +17,7 @@ from netmgr.api.workload import Pod
 from netmgr.controller import codec
 from netmgr.controller.choosing import Choosing, Chosen, Refusal
 from netmgr.controller.claims import Claims, Slot
+from netmgr.controller.delegations import Delegations
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.events import EventRecorder
@@ -36,6 +38,7 @@ class Pods:
         self.refused: dict[str, str] = {}
         self.claims = Claims(world)
         self.choosing = Choosing(world)
+        self.delegations = Delegations(world)
 
     async def claim(self, key: str) -> float | None:
         """Give one Pod its addresses, or say why it has none."""
@@ -66,17 +69,26 @@ class Pods:
         choice = await self.choosing.choose(pod, self._missing(pod))
         if isinstance(choice, Refusal):
             return choice
-        for chosen in choice:
+        if choice.delegate and not self._has(pod, DEFAULT_INTERFACE):  # else a rule covered it once, and the address is its own
+            await self.delegations.add(pod)
+        for chosen in choice.claims:
             refusal = await self._fill(pod, chosen, boot_id)
             if refusal is not None:
                 return refusal
         return None
+
+    def _has(self, pod: Pod, interface: str) -> bool:
+        """Whether an interface of the Pod has an address of ours."""
+        missing = self._missing(pod)
+        return not all(missing(interface, family) for family in AddressFamily)
 
     def _missing(self, pod: Pod) -> Callable[[str, AddressFamily], bool]:
         """Whether the Pod still lacks the address of an interface and family."""
         uid = pod.metadata.uid
         have = {(one.spec.interface, codec.family_of(one.spec.address)) for one in self.world.by_pod.get(uid, {}).values()}
         have |= self.world.claimed.get(uid, set())
+        if self.world.is_delegated(pod):
+            have |= {(DEFAULT_INTERFACE, family) for family in AddressFamily}
         return lambda interface, family: (interface, family) not in have
 
     async def _fill(self, pod: Pod, chosen: Chosen, boot_id: str) -> Refusal | None:

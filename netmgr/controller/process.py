@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipam.fallback import NO_FALLBACK, Fallback
 from netmgr.api import allocation
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import PartialObject
@@ -51,6 +52,8 @@ class Options:
     repair_seconds: float = 0.0
     webhook_address: str = "127.0.0.1"
     webhook_port: int = 0
+    fallback: Fallback = NO_FALLBACK
+    default_network: str = ""
 
 
 PLAIN = Options()
@@ -62,7 +65,7 @@ class Controller:
     def __init__(self, api: Api, namespace: str, options: Options = PLAIN) -> None:
         self.api, self.repair_seconds = api, options.repair_seconds
         self.queue: KeyedQueue[Key] = KeyedQueue("controller", first=0.02, longest=15.0)
-        self.world = World(api, namespace, self.queue)
+        self.world = World(api, namespace, self.queue, fallback=options.fallback, network=options.default_network)
         self.events = EventRecorder(api, "netmgr-controller")
         self.metrics = self.world.metrics
         api.observe = self.metrics.request
@@ -70,8 +73,10 @@ class Controller:
         self.beside: list[Callable[[], Coroutine[None, None, None]]] = [self.events.run]
         statuses, allocations = Statuses(self.world, self.events), Allocations(self.world, self.events)
         endpoints = Endpoints(self.world) if options.spider_endpoints else NoEndpoints(self.world)
+        pods = Pods(self.world, self.events)
+        self.delegations = pods.delegations
         self.handlers = {
-            "pod": Pods(self.world, self.events).claim,
+            "pod": pods.claim,
             "app": Applications(self.world, self.events).fit,
             "allocation": allocations.settle,
             "reservation": Reservations(self.world, self.events).warn,
@@ -114,6 +119,8 @@ class Controller:
     async def lead(self) -> None:
         """Work as the leader: nothing is written before the copy of all allocations is as new as a consistent list."""
         await self._catch_up()
+        if self.world.fallback.plugin:
+            await self.delegations.load()
         log.info("leading allocations=%s", len(self.world.allocations.store))
         beside = [asyncio.create_task(one()) for one in self.beside]
         working = asyncio.create_task(self.queue.run(self.handle, WORKERS))

@@ -6,6 +6,7 @@ I/O: reflectors. Every event ends in keys on one queue; nothing is decided here.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 
 from ipam.acceptance import Acceptance, accept_subnets
 from ipam.accepted_pools import AcceptedPools
+from ipam.fallback import NO_FALLBACK, Fallback
 from ipam.ledger import PoolLedger
+from ipam.networks import NETWORKS
 from ipam.prefix import AddressFamily, RangeSet, address_of_name
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
@@ -25,6 +28,7 @@ from netmgr.controller.agents import Agents
 from netmgr.controller.held import Claim, Held, drop
 from netmgr.controller.kinds import KINDS, Kind, KindKey, parts_of
 from netmgr.controller.metrics import Metrics
+from netmgr.controller.networks import Networks
 from netmgr.controller.third_party import ThirdParty
 from netmgr.controller.views import PoolViews
 from netmgr.controller.waiting import Waiting, for_application, for_pool
@@ -34,6 +38,7 @@ from netmgr.kube.keyed_queue import KeyedQueue
 from netmgr.kube.reflector import Reflector
 from netmgr.kube.store import EventKind, OnEvent, key_of
 
+log = logging.getLogger(__name__)
 Key = tuple[str, str]
 AGENTS = "netmgr.io/component=agent"
 
@@ -52,8 +57,12 @@ class World:
     annotations are where its own object has no template.
     """
 
-    def __init__(self, api: Api, namespace: str, queue: KeyedQueue[Key]) -> None:
-        self.api, self.queue = api, queue
+    def __init__(
+        self, api: Api, namespace: str, queue: KeyedQueue[Key], *, fallback: Fallback = NO_FALLBACK, network: str = ""
+    ) -> None:
+        self.api, self.queue, self.namespace, self.fallback = api, queue, namespace, fallback
+        self.default_network = network if "/" in network or not network else f"{namespace}/{network}"
+        self.delegated: defaultdict[str, set[str]] = defaultdict(set)  # by node: Pods that another IPAM plugin answers for
         self.metrics = Metrics()
         self.copying: list[asyncio.Task[None]] = []
         self.waiting = Waiting()
@@ -84,6 +93,7 @@ class World:
         self.third_party = ThirdParty(api, self.live_workloads, self._on_workload)
         self.views = PoolViews(self.pool_free)
         self.namespaces = Reflector(api, paths.NAMESPACES, PartialObject, on_event=self._on_namespace)
+        self.networks = Networks(api, self._on_network)
         self.nodes = Reflector(api, paths.NODES, Node, on_event=self._on_node)
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
         self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
@@ -95,8 +105,8 @@ class World:
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """All of them; those that answer questions about Pods come before the Pods."""
         return (
-            self.namespaces, self.nodes, self.leases, self.subnets, self.pools, self.reservations, self.allocations,
-            *self.workloads.values(), self.pods, *self.further,
+            self.networks.reflector, self.namespaces, self.nodes, self.leases, self.subnets, self.pools,
+            self.reservations, self.allocations, *self.workloads.values(), self.pods, *self.further,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -210,6 +220,37 @@ class World:
         """Boot id that the node's live agent reported; nothing where no agent is alive."""
         return self.agents.boot_id(node)
 
+    def is_delegated(self, pod: Pod) -> bool:
+        """Whether another IPAM plugin answers for the Pod's eth0."""
+        return bool(self.delegated) and codec.holder_uid(pod) in self.delegated.get(pod.spec.node_name, ())
+
+    def spellings(self, network: str) -> frozenset[str]:
+        """The ways in which a pool may write a network's name: without a namespace it is this program's own."""
+        wanted = network or self.default_network
+        namespace, _, name = wanted.partition("/")
+        return frozenset({wanted, name} if namespace == self.namespace else {wanted}) if wanted else frozenset()
+
+    def ways_out(self, pool: SpiderIPPool) -> tuple[str, list[spider.Route]]:
+        """Gateway and routes of a pool; what it does not say, the SpiderSubnet of its prefix does (an empty list says: none)."""
+        spec = pool.spec
+        if spec.gateway is not None and spec.routes is not None:
+            return spec.gateway, spec.routes
+        parent = (pool.metadata.labels or {}).get(spider.LabelKeys.OWNER_SUBNET, "")
+        known = self.subnets.store.get(parent) or self._subnet_of(spec.subnet)
+        gateway, routes = (known.spec.gateway, known.spec.routes) if known is not None else (None, None)
+        return spec.gateway or gateway or "", spec.routes if spec.routes is not None else routes or []
+
+    def _subnet_of(self, prefix: str) -> SpiderSubnet | None:
+        return next((one for one in self.subnets.store.values() if one.spec.subnet == prefix), None)
+
+    def _on_network(self, reference: str) -> None:
+        """A Pod that has not started may have waited for it; one that runs has all the interfaces that it will have."""
+        log.info("network_changed network=%s", reference)
+        for key, pod in self.pods.store.items():
+            if NETWORKS in (pod.metadata.annotations or {}) and pod.status.phase in {"", "Pending"}:
+                self.queue.add(("pod", key))
+        self.wake_waiting()
+
     def wake_waiting(self) -> None:
         """Something changed that Pods without addresses may have waited for."""
         for key in self.waiting:
@@ -222,12 +263,15 @@ class World:
 
     def _on_pod(self, kind: EventKind, pod: Pod, _old: Pod | None) -> None:
         key = key_of(pod.metadata)
+        elsewhere = self.is_delegated(pod)
+        if elsewhere and kind is EventKind.DELETED:
+            self.delegated[pod.spec.node_name].discard(codec.holder_uid(pod))
         for name in self.by_pod.get(pod.metadata.uid, {}):
             self.queue.add(("allocation", name))
         if kind is EventKind.DELETED or not codec.needs_addresses(pod):
             self.waiting.end(key)
             self.metrics.unbound(pod.metadata.uid)
-        elif pod.metadata.uid not in self.by_pod or key in self.waiting:
+        elif (pod.metadata.uid not in self.by_pod and not elsewhere) or key in self.waiting:
             self.metrics.bound(pod.metadata.uid)
             self.queue.add(("pod", key), urgent=True)
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 import jinja2
 import yaml
 
+from ipam.fallback import NO_FALLBACK, Fallback
 from netmgr.api.definitions import definitions
 from netmgr.api.meta import Json
 from netmgr.kube import paths
@@ -66,6 +67,7 @@ class Settings:
     agent_metrics_port: int = 9474
     follow: tuple[str, ...] = ()
     webhook_port: int = 5722
+    fallback: Fallback = NO_FALLBACK
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.namespace):
@@ -80,6 +82,8 @@ class Settings:
             raise SettingsError(f"--ipam-as {self.ipam_as!r}: no plugin name; use what `ipam.type` says, for example spiderpool")
         if not 1024 <= self.webhook_port <= 65535:
             raise SettingsError(f"--webhook-port {self.webhook_port}: use a port from 1024 to 65535 that is free on the nodes")
+        if self.ipam_as and self.ipam_as == self.fallback.plugin:
+            raise SettingsError(f"--fallback {self.fallback}: netmgr itself has that name (--ipam-as); name another IPAM plugin")
         if self.api_server and not ENDPOINT.fullmatch(self.api_server):
             raise SettingsError(f"--api-server {self.api_server!r}: use HOST:PORT, an IPv6 address in brackets")
 
@@ -120,6 +124,7 @@ def rendered(name: str, settings: Settings) -> list[Json]:
         agent_metrics_port=settings.agent_metrics_port,
         follow=[one.split(".", 1) for one in settings.follow],
         webhook_port=settings.webhook_port,
+        fallback=str(settings.fallback),
         api_server=environment_lines(settings.api_server),
     )
     return [labelled(one) for one in yaml.safe_load_all(text) if one]

@@ -20,7 +20,7 @@ import msgspec
 from netmgr.api.meta import Meta, PartialObject
 from netmgr.kube.backoff import Backoff
 from netmgr.kube.client import Api, decoder_of
-from netmgr.kube.errors import ApiError, Gone, Status, Unavailable
+from netmgr.kube.errors import ApiError, Gone, NotFound, Status, Unavailable
 from netmgr.kube.store import EventKind, OnEvent, Store, Watched, key_of
 
 __all__ = ["EventKind", "OnEvent", "Reflector", "Watched", "key_of"]
@@ -30,6 +30,10 @@ W = TypeVar("W", bound=Watched)
 
 SILENCE = 150.0
 """Seconds without event or bookmark after which a watch counts as dead."""
+
+
+ABSENT = 10.0
+"""Seconds between looks for a kind that is not installed."""
 
 
 class WatchEvent(msgspec.Struct, frozen=True):
@@ -48,6 +52,7 @@ class _Bookmark(msgspec.Struct, frozen=True):
 class Reflector(Generic[W]):
     """A live copy of the collection at `path`. Run `run()` as a task; `synced` is set after the first whole list.
 
+    `optional`: the kind may not be installed, or come later; until then the copy is empty.
     `store` maps keys (see `key_of`) to objects and is for reading. `resource_version` is how far the copy is,
     `heard` when it last heard of that (time.monotonic()).
     """
@@ -64,6 +69,7 @@ class Reflector(Generic[W]):
         page: int = 500,
         silence: float = SILENCE,
         longest_pause: float = 5.0,
+        optional: bool = False,
     ) -> None:
         self.synced = asyncio.Event()
         self.resource_version = ""
@@ -75,6 +81,7 @@ class Reflector(Generic[W]):
         self._field_selector, self._label_selector = field_selector, label_selector
         self._page, self._silence = page, silence
         self._backoff = Backoff(0.05, longest_pause)
+        self._optional = optional
         self._moved = asyncio.Event()
 
     @property
@@ -95,11 +102,23 @@ class Reflector(Generic[W]):
             except Gone:
                 log.info("relist path=%s resource_version=%s", self._path, self.resource_version)
                 listed = False
+            except NotFound as error:
+                listed = False
+                await self._absent(error)
             except ApiError as error:
                 log.warning("watch_interrupted path=%s error=%s", self._path, error)
             if self.resource_version != before:
                 self._backoff.reset()
             await asyncio.sleep(self._backoff.next())
+
+    async def _absent(self, error: NotFound) -> None:
+        """The API server does not know the kind."""
+        if not self._optional:
+            log.warning("watch_interrupted path=%s error=%s", self._path, error)
+            return
+        self._copy.replace_all([])
+        self.synced.set()
+        await asyncio.sleep(ABSENT)
 
     async def wait_at_least(self, resource_version: str, timeout: float = 30.0) -> None:
         """Wait until the copy is at least as new as the given resourceVersion; TimeoutError after `timeout` seconds."""

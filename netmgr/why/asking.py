@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from netmgr.api.delegation import DELEGATIONS, NodeDelegation
 from netmgr.api.workload import Pod
 from netmgr.controller import codec
-from netmgr.controller.choosing import Choosing, Chosen, Refusal
+from netmgr.controller.choosing import Choice, Choosing, Refusal
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.client import Api
+from netmgr.kube.errors import NotFound
 from netmgr.kube.keyed_queue import KeyedQueue
 from netmgr.why.answer import Answer, lacking, part_of
 
@@ -21,17 +23,29 @@ async def ask(api: Api, namespace: str, pod_namespace: str, name: str) -> Answer
         return Answer(pod=key, reason="Unscheduled", message=words)
     if pod.spec.host_network:
         return Answer(pod=key, node=pod.spec.node_name)  # it needs none
+    if await is_delegated(api, pod):
+        words = "no rule covers the Pod, so the installation's fallback plugin gives eth0 its address; see docs/fallback.md"
+        return Answer(pod=key, node=pod.spec.node_name, reason="Delegated", message=words)
     world = World(api, namespace, KeyedQueue("why"))
     async with world.running(pods=False):
         found = await Choosing(world).weigh(pod, lambda *_: True)
         return answer_of(world, pod, found)
 
 
-def answer_of(world: World, pod: Pod, found: list[Chosen] | Refusal) -> Answer:
+async def is_delegated(api: Api, pod: Pod) -> bool:
+    """Whether the controller has handed the Pod over to another IPAM plugin."""
+    try:
+        listed = await api.get(paths.named(DELEGATIONS, pod.spec.node_name), NodeDelegation)
+    except NotFound:
+        return False
+    return codec.holder_uid(pod) in listed.spec.pods
+
+
+def answer_of(world: World, pod: Pod, found: Choice | Refusal) -> Answer:
     """The decision beside what the Pod holds."""
     held = list(world.by_pod.get(pod.metadata.uid, {}).values())
     refusal = found if isinstance(found, Refusal) else None
-    chosen = [] if isinstance(found, Refusal) else found
+    chosen = [] if isinstance(found, Refusal) else found.claims
     parts = tuple(part_of(one, held) for one in chosen)
     if refusal is None:
         hungry = (one for one, part in zip(chosen, parts, strict=True) if part.held is None and not one.usable and one.kept is None)

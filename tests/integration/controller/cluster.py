@@ -88,13 +88,13 @@ class Cluster:
         spec = {"holderIdentity": node, "leaseDurationSeconds": seconds, "renewTime": now}
         self.create(paths.in_namespace(paths.LEASES, self.leases), {"metadata": meta, "spec": spec})
 
-    def subnet(self, name: str, prefix: str, *ranges: str) -> None:
+    def subnet(self, name: str, prefix: str, *ranges: str, **more: Any) -> None:
         body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderSubnet", "metadata": {"name": name}}
-        self.create(spider.SUBNETS, {**body, "spec": {"subnet": prefix, "ips": list(ranges)}})
+        self.create(spider.SUBNETS, {**body, "spec": {"subnet": prefix, "ips": list(ranges), **more}})
 
-    def pool(self, name: str, prefix: str, *ranges: str) -> None:
+    def pool(self, name: str, prefix: str, *ranges: str, **more: Any) -> None:
         body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderIPPool", "metadata": {"name": name}}
-        self.create(spider.POOLS, {**body, "spec": {"subnet": prefix, "ips": list(ranges)}})
+        self.create(spider.POOLS, {**body, "spec": {"subnet": prefix, "ips": list(ranges), **more}})
 
     def reserve(self, name: str, *ranges: str) -> None:
         body = {"apiVersion": spider.GROUP_VERSION, "kind": "SpiderReservedIP", "metadata": {"name": name}}
@@ -146,6 +146,11 @@ class Cluster:
         owner = reference("StatefulSet", name, owner_uid)
         meta = {"name": f"{name}-{number}", "labels": labels(name), "annotations": annotations, "ownerReferences": [owner]}
         return self.create(self.here(paths.PODS), {"metadata": meta, "spec": {**pod_spec(), "nodeName": node}}).metadata.uid
+
+    def bare_pod(self, name: str, annotations: dict[str, str] | None = None, node: str = NODE) -> str:
+        """A Pod that nobody controls, already bound; its UID."""
+        body = {"metadata": {"name": name, "annotations": annotations or {}}, "spec": {**pod_spec(), "nodeName": node}}
+        return self.create(self.here(paths.PODS), body).metadata.uid
 
     def pods(self, name: str, annotations: dict[str, str], owner_uid: str, *numbers: int, node: str = NODE) -> None:
         """Pods of that ReplicaSet, already bound."""
