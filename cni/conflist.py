@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,24 +16,37 @@ from cni.config import IPAM_PLUGIN, MAIN_PLUGIN
 
 FILE = "05-netmgr.conflist"
 BINARIES = (MAIN_PLUGIN, IPAM_PLUGIN)
+HOST_LOCAL = "host-local"
 
 
-def render(socket: Path, mtu: int = 1500) -> bytes:
-    """The configuration: our main plugin, then portmap for hostPort."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """What the node gets. `ipam_only`: no configuration, another main plugin's names us; `ipam_as`: a further name that it uses.
+
+    `fallback` is the IPAM plugin for Pods that no rule covers, `ranges` the node's prefixes, which host-local has to be told.
+    """
+
+    ipam_only: bool = False
+    ipam_as: str = ""
+    fallback: str = ""
+    ranges: tuple[str, ...] = ()
+
+
+def render(socket: Path, mode: Mode, mtu: int = 1500) -> bytes:
+    """The configuration: our main plugin, with what the fallback plugin needs, then portmap for hostPort."""
     plugins = [
-        {"type": MAIN_PLUGIN, "socket": str(socket), "mtu": mtu},
+        {"type": MAIN_PLUGIN, "socket": str(socket), "mtu": mtu, **ipam_of(mode)},
         {"type": "portmap", "capabilities": {"portMappings": True}},
     ]
     content = {"cniVersion": "1.0.0", "name": "netmgr", "plugins": plugins}
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mode:
-    """What the node gets. `ipam_only`: no configuration, another main plugin's names us; `ipam_as`: a further name that it uses."""
-
-    ipam_only: bool = False
-    ipam_as: str = ""
+def ipam_of(mode: Mode) -> dict[str, Any]:
+    """The `ipam` section, in which the fallback plugin finds its settings; none where it could not work with it."""
+    if mode.fallback == HOST_LOCAL:
+        return {"ipam": {"type": HOST_LOCAL, "ranges": [[{"subnet": one}] for one in mode.ranges]}} if mode.ranges else {}
+    return {"ipam": {"type": mode.fallback}} if mode.fallback else {}
 
 
 def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path, mode: Mode = Mode()) -> list[Path]:
@@ -41,7 +55,7 @@ def install(conf_dir: Path, bin_dir: Path, plugin_dir: Path, socket: Path, mode:
     if mode.ipam_as:
         wanted.append((bin_dir / mode.ipam_as, (plugin_dir / IPAM_PLUGIN).read_bytes(), 0o755))
     if not mode.ipam_only:
-        wanted.append((conf_dir / FILE, render(socket), 0o644))
+        wanted.append((conf_dir / FILE, render(socket, mode), 0o644))
     return [file for file, content, access in wanted if _write(file, content, access)]
 
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from netmgr.agent.counted import Counted
 from netmgr.agent.delegating import Delegating
 from netmgr.agent.heartbeat import Heartbeat
 from netmgr.agent.metrics import Metrics
+from netmgr.agent.node_ranges import ranges_of
 from netmgr.agent.pod_facts import ApiPodFacts
 from netmgr.agent.reconciling import Reconciling
 from netmgr.agent.reports import Reports
@@ -66,6 +67,7 @@ class Agent:
 
     def __init__(self, api: Api, settings: AgentSettings, boot: str = "") -> None:
         self._api, self._settings = api, settings
+        self._mode = replace(settings.mode, fallback=settings.fallback.plugin)
         self._store = AttachmentStore(settings.state_dir, boot or boot_id())
         self._allocations = NodeAllocations()
         self._changed: asyncio.Queue[str] = asyncio.Queue()
@@ -112,6 +114,7 @@ class Agent:
                 self._reports.released(one)
             server = await serve(Counted(self._answering, self._metrics), self._settings.socket)
             self._jobs += [self._job(self._heartbeat.run()), self._job(self._follow()), self._job(self._repeat())]
+            await self._learn_ranges()
             self._install()
             self._ready = True
             log.info(
@@ -191,6 +194,7 @@ class Agent:
         while True:
             await asyncio.sleep(LOOK_AGAIN)
             await self._replay()
+            await self._learn_ranges()
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(self._install)
             for name, allocation in list(self._reflector.store.items()):
@@ -207,10 +211,16 @@ class Agent:
                 self._metrics.spooled += 1
                 await self._answering.release(key)
 
+    async def _learn_ranges(self) -> None:
+        """What host-local has to be told in a configuration of ours; asked again until the node has it."""
+        wanted = self._settings
+        if wanted.conf_dir is not None and wanted.fallback.plugin == conflist.HOST_LOCAL and not self._mode.ranges:
+            self._mode = replace(self._mode, ranges=await ranges_of(self._api, wanted.node))
+
     def _install(self) -> None:
         wanted = self._settings
         if wanted.conf_dir is not None:
-            for file in conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket, wanted.mode):
+            for file in conflist.install(wanted.conf_dir, wanted.bin_dir, wanted.plugin_dir, wanted.socket, self._mode):
                 log.info("cni_installed file=%s", file)
 
     @staticmethod

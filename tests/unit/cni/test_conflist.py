@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from cni.conflist import Mode, install, remove
+from cni.conflist import Mode, install, remove, render
 
 SOCKET = Path("/run/netmgr/cni.sock")
+HOST_LOCAL = {"type": "host-local", "ranges": [[{"subnet": "10.9.1.0/24"}], [{"subnet": "fd09::/64"}]]}
 
 
 @pytest.fixture
@@ -53,3 +55,16 @@ def test_a_plugin_that_its_owner_put_back_stays(folders: tuple[Path, Path, Path]
     (folders[1] / "spiderpool").write_text("Spiderpool's")
     remove(*folders)
     assert names(folders[1]) == ["calico", "spiderpool"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "section"),
+    [
+        (Mode(), None),
+        (Mode(fallback="calico-ipam"), {"type": "calico-ipam"}),
+        (Mode(fallback="host-local", ranges=("10.9.1.0/24", "fd09::/64")), HOST_LOCAL),
+        (Mode(fallback="host-local"), None),
+    ],
+)
+def test_the_configuration_has_what_the_fallback_plugin_needs(mode: Mode, section: dict[str, object] | None) -> None:
+    assert json.loads(render(SOCKET, mode))["plugins"][0].get("ipam") == section
