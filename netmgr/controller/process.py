@@ -37,6 +37,7 @@ from netmgr.kube.errors import LeaseLost
 from netmgr.kube.events import EventRecorder
 from netmgr.kube.keyed_queue import KeyedQueue
 from netmgr.kube.leader import LeaderLease
+from netmgr.kube.lean import LeanTransport
 
 log = logging.getLogger(__name__)
 WORKERS = 32
@@ -180,7 +181,7 @@ def identity_of_process() -> str:
 async def run(kubeconfig: Path | None, namespace: str, identity: str, options: Options) -> int:
     """Run until SIGTERM (0) or until the Lease is lost (1)."""
     loop = asyncio.get_running_loop()
-    async with Api(load(kubeconfig), user_agent="netmgr-controller") as api:
+    async with Api(load(kubeconfig), user_agent="netmgr-controller", transport=LeanTransport) as api:
         controller = Controller(api, namespace, options)
         lease = LeaderLease(api, namespace, LEASE, identity or identity_of_process())
         world = controller.world

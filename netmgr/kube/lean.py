@@ -20,6 +20,7 @@ from netmgr.kube.transport import Reply, Request, TransportError
 IDLE_SECONDS = 75.0
 """kube-apiserver closes an idle connection after 90 s."""
 CONNECT_SECONDS = 10.0
+GOODBYE_SECONDS = 1.0
 READ_AHEAD = 1 << 20
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -181,7 +182,8 @@ class LeanTransport:
         left = list(self._all)
         for connection in left:
             connection.abort()
-        await asyncio.gather(*(connection.gone for connection in left))
+        if left:
+            await asyncio.wait([connection.gone for connection in left], timeout=GOODBYE_SECONDS)
 
     async def _over(self, connection: Connection, request: Request) -> Reply:
         try:

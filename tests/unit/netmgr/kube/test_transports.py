@@ -1,4 +1,7 @@
-"""What each transport does with connections: kept, dead, late, cut off; with TLS and with tokens. The server is a socket."""
+"""What each transport does with connections: kept, dead, late, cut off; with TLS and with tokens. The server is a socket.
+
+On uvloop, which the processes run on; the other tests of the client run on asyncio's own loop.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from netmgr.api.meta import PartialObject
 from netmgr.kube.client import Api
@@ -84,7 +88,7 @@ def test_one_connection_serves_one_request_after_another(transport: Carrier) -> 
                     await api.get(PATH, PartialObject)
             return len(server.heads), server.connections
 
-    assert asyncio.run(scene()) == (5, 1)
+    assert uvloop.run(scene()) == (5, 1)
 
 
 def test_requests_at_once_have_a_connection_each(transport: Carrier) -> None:
@@ -99,7 +103,7 @@ def test_requests_at_once_have_a_connection_each(transport: Carrier) -> None:
                 await asyncio.gather(*(api.get(PATH, PartialObject) for _ in range(5)))
             return server.connections
 
-    assert asyncio.run(scene()) == 5
+    assert uvloop.run(scene()) == 5
 
 
 def test_a_late_answer_is_not_taken_for_the_next_ones(transport: Carrier) -> None:
@@ -117,7 +121,7 @@ def test_a_late_answer_is_not_taken_for_the_next_ones(transport: Carrier) -> Non
                 await api.get(PATH, PartialObject)
             return server.connections
 
-    assert asyncio.run(scene()) == 2
+    assert uvloop.run(scene()) == 2
 
 
 async def only_once(server: Server, _: bytes, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +140,7 @@ def test_a_read_over_a_connection_that_died_is_sent_again(transport: Carrier) ->
                 await api.get(PATH, PartialObject)
             return len(server.heads)
 
-    assert asyncio.run(scene()) == 3
+    assert uvloop.run(scene()) == 3
 
 
 def test_a_write_over_a_connection_that_died_is_not_sent_again(transport: Carrier) -> None:
@@ -148,7 +152,7 @@ def test_a_write_over_a_connection_that_died_is_not_sent_again(transport: Carrie
                     await api.merge_patch(PATH, {"data": {}}, PartialObject)
             return len(server.heads)
 
-    assert asyncio.run(scene()) == 2
+    assert uvloop.run(scene()) == 2
 
 
 def test_a_server_that_is_not_there_is_unavailable(transport: Carrier) -> None:
@@ -161,7 +165,7 @@ def test_a_server_that_is_not_there_is_unavailable(transport: Carrier) -> None:
             with pytest.raises(Unavailable):
                 await anext(api.watch(PATH, {}, silence=1.0))
 
-    asyncio.run(scene())
+    uvloop.run(scene())
 
 
 def test_a_watch_that_is_left_ends_its_connection(transport: Carrier) -> None:
@@ -177,7 +181,7 @@ def test_a_watch_that_is_left_ends_its_connection(transport: Carrier) -> None:
                 await server.ended.wait()
             return heard
 
-    assert asyncio.run(scene()) == [b"{}", b"{}"]
+    assert uvloop.run(scene()) == [b"{}", b"{}"]
 
 
 def test_a_body_larger_than_what_is_read_ahead_arrives_whole(transport: Carrier) -> None:
@@ -195,7 +199,7 @@ def test_a_body_larger_than_what_is_read_ahead_arrives_whole(transport: Carrier)
         async with serving(large) as server, Api(ApiAccess(server.url), transport=transport) as api:
             return (await api.get(PATH, PartialObject)).metadata.name
 
-    assert asyncio.run(scene()) == text
+    assert uvloop.run(scene()) == text
 
 
 def test_the_servers_clock_is_read_from_its_answers(transport: Carrier) -> None:
@@ -204,7 +208,7 @@ def test_the_servers_clock_is_read_from_its_answers(transport: Carrier) -> None:
             await api.get(PATH, PartialObject)
             return api.server_time().isoformat()[:16]
 
-    assert asyncio.run(scene()) == "2026-12-01T10:00"
+    assert uvloop.run(scene()) == "2026-12-01T10:00"
 
 
 def test_a_path_of_the_server_comes_before_each_of_ours(transport: Carrier) -> None:
@@ -213,7 +217,7 @@ def test_a_path_of_the_server_comes_before_each_of_ours(transport: Carrier) -> N
             await api.list_page("/api/v1/pods", PartialObject, field_selector="spec.nodeName=a b&c")
             return server.heads[0].split(b"\r\n")[0]
 
-    assert asyncio.run(scene()) == b"GET /k8s/c-1/api/v1/pods?fieldSelector=spec.nodeName%3Da%20b%26c&limit=500 HTTP/1.1"
+    assert uvloop.run(scene()) == b"GET /k8s/c-1/api/v1/pods?fieldSelector=spec.nodeName%3Da%20b%26c&limit=500 HTTP/1.1"
 
 
 def test_a_refused_token_is_read_again_and_the_request_repeated(transport: Carrier, tmp_path: Path) -> None:
@@ -233,7 +237,7 @@ def test_a_refused_token_is_read_again_and_the_request_repeated(transport: Carri
                 await api.get(PATH, PartialObject)
             return len(server.heads)
 
-    assert asyncio.run(scene()) >= 3
+    assert uvloop.run(scene()) >= 3
 
 
 def test_a_credential_program_is_asked_for_the_token(transport: Carrier, tmp_path: Path) -> None:
@@ -249,7 +253,7 @@ def test_a_credential_program_is_asked_for_the_token(transport: Carrier, tmp_pat
                 await api.get(PATH, PartialObject)
             return server.heads[0]
 
-    assert b"Authorization: Bearer from-the-program\r\n" in asyncio.run(scene())
+    assert b"Authorization: Bearer from-the-program\r\n" in uvloop.run(scene())
 
 
 @asynccontextmanager
@@ -271,7 +275,7 @@ def test_a_server_of_another_authority_is_not_spoken_to(transport: Carrier, tmp_
                     await api.get(PATH, PartialObject)
             return len(server.heads)
 
-    assert asyncio.run(scene()) == 0
+    assert uvloop.run(scene()) == 0
 
 
 @pytest.mark.parametrize(("name", "requests"), [("kubernetes", 1), ("another", 0)])
@@ -287,4 +291,4 @@ def test_the_server_is_known_by_the_name_that_the_kubeconfig_gives(
                 await asyncio.gather(api.get(PATH, PartialObject), return_exceptions=True)
             return len(server.heads)
 
-    assert asyncio.run(scene()) == requests
+    assert uvloop.run(scene()) == requests
