@@ -29,6 +29,7 @@ from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.errors import AlreadyExists, ApiError, NotFound
+from netmgr.kube.lean import LeanTransport
 from netmgr.kube.reflector import Reflector
 from netmgr.speaker.codec import Planned, plan
 
@@ -167,7 +168,7 @@ def store(path: Path, text: str) -> None:
 
 async def run(kubeconfig: Path | None, node: str, run_dir: Path, state: Path) -> int:
     """Run until SIGTERM; FRR goes on with what it has."""
-    async with Api(load(kubeconfig), user_agent="netmgr-speaker") as api:
+    async with Api(load(kubeconfig), user_agent="netmgr-speaker", transport=LeanTransport) as api:
         task = asyncio.ensure_future(Speaker(api, node, Vtysh(run_dir), state).run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
