@@ -19,6 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
@@ -144,6 +145,7 @@ def plain_ipv4(text: str) -> int | None:
     return value
 
 
+@lru_cache(maxsize=4096)
 def parse_prefix(text: str) -> Prefix:
     """A prefix; AddressError if the length is missing, host bits are set or it is spelled otherwise, with the form to use."""
     address, slash, length = text.partition("/")

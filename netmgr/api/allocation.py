@@ -39,7 +39,7 @@ class HolderPod(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defa
     runtime_uid: str = msgspec.field(default="", name="runtimeUID")
 
 
-class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class AllocationSpec(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Everything the node needs to answer CNI ADD without asking anybody.
 
     `siblings` is the number of allocations that answer one ADD (same Pod and interface, one per family).
@@ -64,7 +64,7 @@ class AllocationSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     reason: str = ""
 
 
-class AllocationStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class AllocationStatus(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Phase: empty (bound), Releasing (controller asks), Detached (agent's report), Cooling (until `cooling_until`).
 
     `pod_uid` and `container_id` name the holder the report is about; a report about another holder is void. Times are RFC 3339,
@@ -80,7 +80,7 @@ class AllocationStatus(msgspec.Struct, frozen=True, rename="camel", omit_default
     cooling_until: str | None = None
 
 
-class IPAllocation(msgspec.Struct, frozen=True):
+class IPAllocation(msgspec.Struct, frozen=True, gc=False):
     """One address, held by one claimant."""
 
     metadata: Meta

@@ -32,7 +32,7 @@ class EndpointCurrent(msgspec.Struct, frozen=True, gc=False):
     ips: list[EndpointInterface] = []
 
 
-class EndpointStatus(msgspec.Struct, frozen=True, rename="camel"):
+class EndpointStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`owner_controller_type` is the kind of the Pod's top owner, or Pod."""
 
     current: EndpointCurrent = EndpointCurrent()
@@ -40,7 +40,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, rename="camel"):
     owner_controller_name: str = ""
 
 
-class SpiderEndpoint(msgspec.Struct, frozen=True):
+class SpiderEndpoint(msgspec.Struct, frozen=True, gc=False):
     """Addresses of one Pod; its name is the Pod's (of a KubeVirt VM: the VM's)."""
 
     metadata: Meta

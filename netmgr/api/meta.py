@@ -17,7 +17,7 @@ class OwnerReference(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     controller: bool = False
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
+class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`metadata` of any object."""
 
     name: str = ""
@@ -34,7 +34,7 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     deletion_grace_period_seconds: int | None = None
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
+class Condition(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=False):
     """A metav1.Condition; `last_transition_time` is RFC 3339, UTC."""
 
     type: str
@@ -45,7 +45,7 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False
     observed_generation: int | None = None
 
 
-class LabelSelectorRequirement(msgspec.Struct, frozen=True):
+class LabelSelectorRequirement(msgspec.Struct, frozen=True, gc=False):
     """One `matchExpressions` entry: operator is In, NotIn, Exists or DoesNotExist."""
 
     key: str
@@ -53,14 +53,14 @@ class LabelSelectorRequirement(msgspec.Struct, frozen=True):
     values: list[str] | None = None
 
 
-class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
+class LabelSelector(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A metav1.LabelSelector; empty selects everything."""
 
     match_labels: dict[str, str] | None = None
     match_expressions: list[LabelSelectorRequirement] | None = None
 
 
-class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class ObjectReference(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Who an Event is about."""
 
     kind: str = ""
@@ -71,7 +71,7 @@ class ObjectReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     resource_version: str = ""
 
 
-class PartialObject(msgspec.Struct, frozen=True):
+class PartialObject(msgspec.Struct, frozen=True, gc=False):
     """Any object of which only the metadata matters."""
 
     metadata: Meta

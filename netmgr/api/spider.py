@@ -21,7 +21,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     gw: str = ""
 
 
-class SubnetSpec(msgspec.Struct, frozen=True, rename="camel"):
+class SubnetSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`ips` and `exclude_ips` are single addresses or inclusive ranges `a-b` inside `subnet`.
 
     `cooldown_seconds` and `node_lost_grace_seconds` hold for pools that do not say otherwise.
@@ -37,7 +37,7 @@ class SubnetSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_lost_grace_seconds: int | None = None
 
 
-class SubnetStatus(msgspec.Struct, frozen=True, rename="camel"):
+class SubnetStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`controlled_ip_pools` is a JSON string: pool name to `{"ips": [...], "application": "g_v_Kind_ns_name"}`."""
 
     controlled_ip_pools: str | None = msgspec.field(default=None, name="controlledIPPools")
@@ -50,7 +50,7 @@ class SubnetStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] | None = None
 
 
-class SpiderSubnet(msgspec.Struct, frozen=True):
+class SpiderSubnet(msgspec.Struct, frozen=True, gc=False):
     """A prefix whose addresses may be given to pools."""
 
     metadata: Meta
@@ -58,7 +58,7 @@ class SpiderSubnet(msgspec.Struct, frozen=True):
     status: SubnetStatus = SubnetStatus()
 
 
-class PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
+class PoolSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A pool's addresses are `ips` without `exclude_ips`."""
 
     subnet: str
@@ -79,7 +79,7 @@ class PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
     node_lost_grace_seconds: int | None = None
 
 
-class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):
+class PoolStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`allocated_ips` is a JSON string: address to `{"pod": "ns/name", "podUid": "uid"}`; a projection."""
 
     allocated_ips: str | None = msgspec.field(default=None, name="allocatedIPs")
@@ -94,7 +94,7 @@ class PoolStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] | None = None
 
 
-class SpiderIPPool(msgspec.Struct, frozen=True):
+class SpiderIPPool(msgspec.Struct, frozen=True, gc=False):
     """A set of addresses that Pods may hold."""
 
     metadata: Meta
@@ -102,21 +102,21 @@ class SpiderIPPool(msgspec.Struct, frozen=True):
     status: PoolStatus = PoolStatus()
 
 
-class ReservedSpec(msgspec.Struct, frozen=True, rename="camel"):
+class ReservedSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Single addresses and inclusive ranges `a-b` of one family."""
 
     ips: list[str]
     ip_version: int | None = None
 
 
-class SpiderReservedIP(msgspec.Struct, frozen=True):
+class SpiderReservedIP(msgspec.Struct, frozen=True, gc=False):
     """Addresses that no Pod gets, whatever pool they lie in."""
 
     metadata: Meta
     spec: ReservedSpec
 
 
-class ControlledPool(msgspec.Struct, frozen=True, omit_defaults=True):
+class ControlledPool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One entry of a subnet's book: the ranges carved for a pool and, for an auto pool, its application."""
 
     ips: list[str]

@@ -32,12 +32,16 @@ class Allocations:
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
         self.told: dict[str, set[tuple[str, str]]] = {}
+        self.freed: dict[str, str] = {}
 
     async def settle(self, name: str) -> float | None:
         """Decide on one allocation and do it."""
         one = self.world.allocations.store.get(name)
         if one is None:
             self.told.pop(name, None)
+            self.freed.pop(name, None)
+            return None
+        if self.freed.get(name) == one.metadata.uid:  # the watch has not shown it yet
             return None
         surplus = self._is_surplus(one)
         if not surplus and (self._lives_in_the_copy(one) or self._stays_in_the_copy(one)):
@@ -120,6 +124,7 @@ class Allocations:
         if decision.verdict is Verdict.FREE:
             path = paths.named(allocation.ALLOCATIONS, meta.name)
             await self.world.api.delete(path, uid=meta.uid, resource_version=meta.resource_version)
+            self.freed[meta.name] = meta.uid
             self.world.metrics.freed.labels(decision.proof).inc()
             log.info("address_freed address=%s pod=%s why=%s", meta.name, codec.held_by(one), decision.why)
         elif decision.verdict is Verdict.ASK:

@@ -6,6 +6,7 @@ I/O: everything; this file only wires. A replica that loses the Lease ends, so t
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,7 +31,7 @@ from netmgr.controller.reservations import Reservations
 from netmgr.controller.serving import serving
 from netmgr.controller.statuses import Statuses
 from netmgr.controller.strays import Strays
-from netmgr.controller.world import Key, World
+from netmgr.controller.world import LARGE_PAGE, Key, World
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.errors import LeaseLost
@@ -110,7 +111,7 @@ class Controller:
         by the next bookmark, a minute later. So objects are compared; one deleted meanwhile shows in the next list.
         """
         while True:
-            listed = await self.api.list(allocation.ALLOCATIONS, PartialObject)
+            listed = await self.api.list(allocation.ALLOCATIONS, PartialObject, page=LARGE_PAGE)
             end = asyncio.get_running_loop().time() + 1.0
             while asyncio.get_running_loop().time() < end:
                 if is_newer_copy(self.world.allocations.store, listed):
@@ -187,6 +188,7 @@ async def run(kubeconfig: Path | None, namespace: str, identity: str, options: O
         world = controller.world
         page = serving(options.metrics_port, controller.metrics.text, health=world.trouble, readiness=controller.unready)
         async with page, world.running(), admission(controller, api, namespace, options):
+            gc.freeze()  # what was read at the start stays: no collection has to look at it again
             log.info("synced pods=%s pools=%s", len(controller.world.pods.store), len(controller.world.pools.store))
             task = asyncio.ensure_future(lease.run(controller.lead))
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -40,6 +40,8 @@ from netmgr.kube.store import EventKind, OnEvent, key_of
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
+LARGE_PAGE = 2000
+"""Allocations are small and may be 100,000."""
 AGENTS = "netmgr.io/component=agent"
 
 
@@ -98,7 +100,7 @@ class World:
         self.subnets = Reflector(api, spider.SUBNETS, SpiderSubnet, on_event=self._on_subnet)
         self.pools = Reflector(api, spider.POOLS, SpiderIPPool, on_event=self._on_pool)
         self.reservations = Reflector(api, spider.RESERVED, SpiderReservedIP, on_event=self._on_reservation)
-        self.allocations = Reflector(api, allocation.ALLOCATIONS, IPAllocation, on_event=self._on_allocation)
+        self.allocations = Reflector(api, allocation.ALLOCATIONS, IPAllocation, on_event=self._on_allocation, page=LARGE_PAGE)
         self.leases = Reflector(api, lease_path, Lease, label_selector=AGENTS, on_event=self._on_lease)
 
     @property
@@ -379,6 +381,7 @@ class World:
             if owner is not None and (key := codec.owner_of(owner)):
                 self._poke_application(key)
             self.queue.add(("pod", codec.held_by(one)))
+            self.queue.add(("allocation", name))
         else:
             self.held.put(one)
             if (claim := codec.claim_of(one)) is not None:

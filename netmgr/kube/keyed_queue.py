@@ -36,7 +36,7 @@ class KeyedQueue(Generic[K]):
         self._again: dict[K, bool] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._backoffs: dict[K, Backoff] = {}
-        self._wake = asyncio.Event()
+        self._sleepers: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -59,11 +59,11 @@ class KeyedQueue(Generic[K]):
             if urgent and not self._waiting[key]:
                 self._waiting[key] = True
                 self._urgent.append(key)
-                self._wake.set()
+                self._rouse()
             return
         self._waiting[key] = urgent
         (self._urgent if urgent else self._normal).append(key)
-        self._wake.set()
+        self._rouse()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have the key worked on in that many seconds, unless it comes earlier by another way."""
@@ -123,8 +123,26 @@ class KeyedQueue(Generic[K]):
                     self._working.add(key)
                     self._idle.clear()
                     return key
-            self._wake.clear()
-            await self._wake.wait()
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Until there may be a key for this worker. One that is cancelled after it was roused passes that on."""
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.append(sleeper)
+        try:
+            await sleeper
+        except asyncio.CancelledError:
+            if sleeper.done() and not sleeper.cancelled():
+                self._rouse()
+            raise
+
+    def _rouse(self) -> None:
+        """One worker for one key: were all of them woken, most would find nothing."""
+        while self._sleepers:
+            sleeper = self._sleepers.popleft()
+            if not sleeper.done():
+                sleeper.set_result(None)
+                return
 
     def _done(self, key: K) -> None:
         self._working.discard(key)

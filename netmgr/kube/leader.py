@@ -60,6 +60,7 @@ class LeaderLease:
         self._name, self._duration, self._deadline, self._period = name, duration, deadline, period
         self._renewed: float | None = None
         self._mine: Lease | None = None
+        self._known: Lease | None = None  # as our last write left it: renewed without reading it before
         self._seen: tuple[str, float] = ("", 0.0)
 
     def valid(self) -> bool:
@@ -103,7 +104,7 @@ class LeaderLease:
 
     async def release(self) -> None:
         """Give the Lease back, if it is ours; whoever waits takes it at its next look."""
-        held, self._renewed, self._mine = self._mine, None, None
+        held, self._renewed, self._mine, self._known = self._mine, None, None, None
         if held is None:
             return
         free = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now_text()}
@@ -130,16 +131,16 @@ class LeaderLease:
         limit = self._period if self._renewed is None else min(self._period, self.remaining())
         try:
             async with asyncio.timeout(max(limit, 0.05)):
-                lease = await self._read()
+                lease = self._known or await self._read()
                 if lease is not None and not self._may_take(lease):
                     self._mine = None
                     return False
-                self._mine = await self._write(lease)
-        except TimeoutError:
-            return False
-        except Conflict:
+                self._mine = self._known = await self._write(lease)
+        except (TimeoutError, Conflict):
+            self._known = None
             return False
         except ApiError as error:
+            self._known = None
             log.warning("lease_attempt_failed lease=%s error=%s", self._path, error)
             return False
         self._renewed = sent
