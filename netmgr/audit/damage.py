@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ipam.prefix import AddressFamily, RangeSet, address_of_name
-from ipam.release import PodState, Verdict, decide, report_of
+from ipam.release import PodState, Report, Verdict, decide, report_of
 from netmgr.api import spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Meta, ObjectReference
@@ -34,6 +34,7 @@ class Kind(StrEnum):
     UNPROTECTED_POOL = "unprotected-pool"
     POD_WAITS = "pod-waits"
     STALE_CONDITION = "stale-condition"
+    UNANSWERED = "unanswered"
     OUTSIDE_POOL = "outside-pool"
     RESERVED = "reserved"
 
@@ -49,12 +50,15 @@ REMEDY = {
     Kind.UNPROTECTED_POOL: "the finalizer is put on",
     Kind.POD_WAITS: "the Pod is looked at again",
     Kind.STALE_CONDITION: "the condition is written anew",
+    Kind.UNANSWERED: "nothing: only the agent can tell; look at DaemonSet netmgr-agent on that node, or declare it out of service",
     Kind.OUTSIDE_POOL: "nothing: the address stays its Pod's; enlarge the pool, or restart the Pod",
     Kind.RESERVED: "nothing: the address stays its Pod's until that ends; restart the Pod",
 }
 """What is done about each."""
-REPORTED = frozenset({Kind.OUTSIDE_POOL, Kind.RESERVED})
-"""Only said: whoever holds an address keeps it."""
+REPORTED = frozenset({Kind.UNANSWERED, Kind.OUTSIDE_POOL, Kind.RESERVED})
+"""Only said: whoever holds an address keeps it, and nobody but a node's agent can say that nothing is attached."""
+PATIENCE = timedelta(minutes=10)
+"""An agent that lives answers within a second; one that was away, soon after it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,13 @@ def of_holders(view: LiveView) -> Iterator[Damage]:
             yield at_pool(view, Kind.HOLDER_GONE, one, f"{words} and nobody has asked its node's agent")
         elif verdict is Verdict.FREE:
             yield at_pool(view, Kind.NOT_FREED, one, f"{words}, nothing is attached, and it is still held")
+        elif (
+            report is Report.ASKED
+            and state in {PodState.GONE, PodState.FINISHED}
+            and is_long_ago(one.status.releasing_since, view.now)
+        ):
+            since = f"the agent of node {one.spec.node_name} was asked at {one.status.releasing_since} and has not answered"
+            yield at_pool(view, Kind.UNANSWERED, one, f"{words}; {since}")
 
 
 def state_of(pod: Pod | None, uid: str) -> PodState:
@@ -139,6 +150,11 @@ def state_of(pod: Pod | None, uid: str) -> PodState:
 def is_over(until: str | None, now: datetime) -> bool:
     """Whether an RFC 3339 time has passed; none has."""
     return until is None or datetime.fromisoformat(until) <= now
+
+
+def is_long_ago(asked: str | None, now: datetime) -> bool:
+    """Whether an agent has had time enough to answer."""
+    return asked is not None and now - datetime.fromisoformat(asked) >= PATIENCE
 
 
 def of_places(view: LiveView) -> Iterator[Damage]:

@@ -138,7 +138,13 @@ MENDED = {
     "pod-waits": Case(bound_pod, "pod/holder", lambda c: len(c.allocations()) == 1),
     "stale-condition": Case(refused_and_served, "pod/holder", lambda c: not c.refusal("holder")),
 }
-REPORTED = {"outside-pool": Case(outside, "spiderippool/p", bool), "reserved": Case(reserved, "spiderippool/p", bool)}
+REPORTED = {
+    "unanswered": Case(
+        lambda c: hold(c, "gone", status={"phase": "Releasing", "releasingSince": "2026-01-01T00:00:00Z"}), "spiderippool/p", bool
+    ),
+    "outside-pool": Case(outside, "spiderippool/p", bool),
+    "reserved": Case(reserved, "spiderippool/p", bool),
+}
 
 
 def repair(cluster: Cluster, *options: str) -> tuple[int, list[Json]]:
