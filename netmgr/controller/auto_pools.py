@@ -18,6 +18,7 @@ from netmgr.api import spider
 from netmgr.api.meta import Json
 from netmgr.api.spider import LabelKeys, SpiderIPPool, SpiderSubnet
 from netmgr.controller import codec
+from netmgr.controller.defaults import POOL_CIDR, label_of
 
 LONGEST_LABEL = 63
 
@@ -160,6 +161,7 @@ def pool_body(wanted: Wanted, name: str, subnet: SpiderSubnet, ranges: list[str]
     if subnet.spec.routes:
         spec["routes"] = [{"dst": route.dst, "gw": route.gw} for route in subnet.spec.routes]
     labels, notes = labels_of(wanted, subnet.metadata.name), notes_of(wanted, subnet.metadata.name)
+    labels[POOL_CIDR] = label_of(subnet.spec.subnet)
     return {
         "apiVersion": spider.GROUP_VERSION,
         "kind": "SpiderIPPool",

@@ -22,9 +22,12 @@ from ipam.annotations import (
     SUBNETS,
     AddressRequest,
     Source,
+    parse_default_route,
     parse_request,
+    parse_routes,
 )
 from ipam.errors import AnnotationError
+from ipam.networks import NETWORKS, parse_networks
 from netmgr.api.meta import Meta, PartialObject
 from netmgr.api.workload import Pod, PodTemplate, Workload
 from netmgr.controller import codec
@@ -100,10 +103,21 @@ def on_annotations(title: str, pod: Mapping[str, str], namespace: Mapping[str, s
         words = f"annotation {CALICO} asks Calico's own IPAM for an address, {chosen} asks netmgr; remove one of the two"
         return Answer((f"{title}: {words}",))
     try:
-        request = parse_request(pod, namespace)
+        request = understood(pod, namespace)
     except AnnotationError as error:
         return Answer((f"{title}: {error}",))
     return Answer(warnings=(*unread(ours), *shadowed(pod), *unknown_names(request, known)))
+
+
+def understood(pod: Mapping[str, str], namespace: Mapping[str, str]) -> AddressRequest:
+    """All that can be read without knowing the cluster; AnnotationError on the first mistake."""
+    if ROUTES in pod:
+        parse_routes(pod[ROUTES])
+    if DEFAULT_ROUTE_NIC in pod:
+        parse_default_route(pod[DEFAULT_ROUTE_NIC])
+    if any(key in pod for key in CHOICES):
+        parse_networks(pod, "")
+    return parse_request(pod, namespace)
 
 
 def unread(ours: list[str]) -> Iterator[str]:
@@ -115,7 +129,9 @@ def unread(ours: list[str]) -> Iterator[str]:
 
 
 def shadowed(pod: Mapping[str, str]) -> Iterator[str]:
-    """Choices behind the one that wins."""
+    """Choices behind the one that wins. With several interfaces, each may follow another choice."""
+    if NETWORKS in pod:
+        return
     present = [key for key in CHOICES if key in pod]
     for key in present[1:]:
         yield f"annotation {key} has no effect beside {present[0]}; remove one of the two"

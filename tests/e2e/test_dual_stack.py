@@ -33,4 +33,6 @@ def test_every_pod_is_reached_by_both_families_and_leaves_nothing(cluster: Clust
     assert cluster.netmgr("check", "--lab", "single-tor", "--wait", "10").returncode == 0
     cluster.kubectl("delete", "deploy", "dual", "--wait")
     eventually(lambda: cluster.items("ipa"), lambda left: left == [], what="no allocation")
+    mine = "ipam.spidernet.io/owner-application-name=dual"
+    eventually(lambda: cluster.items("spiderippools", selector=mine), lambda left: left == [], what="no pool in the subnets")
     cluster.kubectl("delete", "-f", str(example), "--ignore-not-found", "--wait", "--timeout=60s")

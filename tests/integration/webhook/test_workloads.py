@@ -63,6 +63,9 @@ def test_a_mistake_in_a_template_of_any_kind_is_refused_and_names_the_place(clus
 BAD_PODS = [
     (WRONG, "is not JSON"),
     ({PREFIX + "ippool-ip-number": "3+2", **RIGHT}, "is not a number of addresses"),
+    ({PREFIX + "routes": '[{"dst":"0.0.0.0/0","gw":"10.0.0.1"}]', **RIGHT}, "has the default route 0.0.0.0/0 via 10.0.0.1"),
+    ({PREFIX + "default-route-nic": "no interface", **RIGHT}, "is no interface name"),
+    ({"k8s.v1.cni.cncf.io/networks": "[{]", **RIGHT}, "annotation k8s.v1.cni.cncf.io/networks"),
     ({PREFIX + "subnet": '{"ipv4":["s"]}'}, "a Pod without a controller cannot have a pool of its own"),
     (
         {**RIGHT, "cni.projectcalico.org/ipAddrs": '["10.0.0.1"]'},
