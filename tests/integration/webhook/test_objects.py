@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from netmgr.kube.errors import ApiError, Forbidden
 from tests.integration.webhook.installed import Installed
 from tests.waiting import eventually
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 FROM_ONE = {"ipam.spidernet.io/ippool": '{"ipv4":["one"]}'}
 FROM_S = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "3"}
 
@@ -91,6 +93,19 @@ def test_an_empty_list_of_routes_inherits_none(cluster: Installed) -> None:
         cluster.create(spider.POOLS, body("SpiderIPPool", "one", subnet="fd00:70::/64", ips=["fd00:70::10"], routes=[]))
         one = cluster.read(paths.named(spider.POOLS, "one"), SpiderIPPool)
     assert (one.spec.gateway, one.spec.routes) == ("fd00:70::1", [])
+
+
+def test_the_example_of_gateway_and_routes_says_what_happens(cluster: Installed) -> None:
+    with cluster.asked():
+        example = (EXAMPLES / "gateway-and-routes.yaml").read_text()
+        told = cluster.kubectl("apply", "-f", "-", stdin=example.partition("---")[0])
+        eventually(lambda: cluster.read_subnet("routed").status.accepted_ranges, bool, what="the subnet is accepted")
+        told += cluster.kubectl("apply", "-f", "-", stdin=example)
+        both = cluster.read(paths.named(spider.POOLS, "inherits-both"), SpiderIPPool)
+        gateway = cluster.read(paths.named(spider.POOLS, "inherits-the-gateway"), SpiderIPPool)
+    assert told.count("created") == 3
+    assert (both.spec.gateway, [route.dst for route in both.spec.routes or ()]) == ("10.246.0.1", ["10.9.0.0/16"])
+    assert (gateway.spec.gateway, gateway.spec.routes) == ("10.246.0.1", [])
 
 
 def test_the_controller_fills_in_what_came_while_no_webhook_answered(cluster: Installed) -> None:
