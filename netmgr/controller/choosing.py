@@ -154,13 +154,14 @@ class Choosing:
     async def _owner(self, pod: Pod, request: PodRequest) -> Application | Refusal | None:
         """The verified application; one that cannot be read matters only where the address depends on it."""
         while isinstance(owner := top_owner(pod, self.world.live_workloads), Unfollowed):
-            direct = controller_of(pod.metadata)
-            matters = request.wants_auto_pool or (direct is not None and direct.kind in IDENTIFIED)
+            matters = request.wants_auto_pool or has_identity(pod)
             problem = await self.world.third_party.follow(owner.kind) if matters else "not needed"
             if problem and request.wants_auto_pool:
                 return Refusal("OwnerUnreadable", f"Pod {pod.metadata.name}: {problem}")
             if problem:
                 return None
+        if isinstance(owner, Unproved) and not request.wants_auto_pool and not has_identity(pod):
+            return None  # nothing depends on it: an orphan is served as a Pod of its own
         if isinstance(owner, Unproved):
             return Refusal("OwnerUnproved", f"Pod {pod.metadata.name}: {owner.why}", quiet=True)
         return owner
@@ -276,3 +277,9 @@ class Choosing:
 def slot_of(nic: NicRequest, family: AddressFamily, pools: tuple[str, ...], siblings: int, why: str) -> Slot:
     """One address of an interface."""
     return Slot(nic.interface, family, pools, siblings, why, nic.network, nic.clean_gateway)
+
+
+def has_identity(pod: Pod) -> bool:
+    """Whether the Pod says that it is one of several that can be told apart."""
+    direct = controller_of(pod.metadata)
+    return direct is not None and direct.kind in IDENTIFIED

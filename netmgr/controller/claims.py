@@ -46,53 +46,74 @@ class Slot:
     routes: tuple[PodRoute, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A claim of one address: whether it was granted nobody may know."""
+
+    owner: Application | None
+    slot: Slot
+    pool: str
+    value: int
+
+
 class Claims:
     """The writes that give Pods their addresses."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.unsure: dict[Place, tuple[str, int]] = {}
+        self.unsure: dict[Place, Doubt] = {}
 
     async def create(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, boot_id: str) -> bool:
         """Create the allocation of the pool's next free address; False if the pool is full."""
-        ledger = self.world.ledger(pool)
-        if ledger is None:
-            return False
-        place = (pod.metadata.uid, slot.interface, slot.family)
-        while (value := self._unsure_of(place, pool) or ledger.take()) is not None:
-            address = Address(slot.family.number, value)
-            body: Json = {
-                "apiVersion": allocation.GROUP_VERSION,
-                "kind": "IPAllocation",
-                "metadata": {"name": allocation_name(address)},
-                "spec": self._spec(pod, owner, slot, pool, str(address), boot_id),
-            }
-            try:
-                await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
-            except AlreadyExists:
-                if not await self._is_held_by(pod, address):
-                    log.info("address_taken address=%s pool=%s", address, pool)
-                    self.world.metrics.claimed(pod.metadata.uid, "taken")
-                    continue
-            except Unavailable:
-                self.unsure[place] = (pool, value)
-                self.world.metrics.claimed(pod.metadata.uid, "unanswered")
-                raise
-            except ApiError:
-                ledger.give_back(value)
-                self.world.metrics.claimed(pod.metadata.uid, "failed")
-                raise
-            if body["metadata"]["name"] not in self.world.allocations.store:  # else the watch was faster than the answer
-                self.world.claimed.setdefault(pod.metadata.uid, set()).add((slot.interface, slot.family))
-            self.world.metrics.claimed(pod.metadata.uid, "created")
-            return True
+        while (ledger := self.world.ledger(pool)) is not None and (value := ledger.take()) is not None:
+            if await self._post(pod, Doubt(owner, slot, pool, value), boot_id):
+                return True
         return False
 
-    def _unsure_of(self, place: Place, pool: str) -> int | None:
-        """The address of a create whose outcome nobody learned: it is asked for again, or the Pod might end up with two."""
-        if self.unsure.get(place, ("", 0))[0] != pool:
-            return None
-        return self.unsure.pop(place)[1]
+    async def settle_doubts(self, pod: Pod, boot_id: str) -> None:
+        """Ask again for what was asked for without an answer: the same address, or the Pod might end up with two."""
+        for place in [place for place in self.unsure if place[0] == pod.metadata.uid]:
+            doubt = self.unsure.pop(place)
+            if doubt.pool in self.world.pools.store:
+                await self._post(pod, doubt, boot_id)
+
+    async def _post(self, pod: Pod, wish: Doubt, boot_id: str) -> bool:
+        """Create one allocation of an address that is taken from the ledger; False if somebody else has it."""
+        slot, uid = wish.slot, pod.metadata.uid
+        address = Address(slot.family.number, wish.value)
+        name = allocation_name(address)
+        body: Json = {
+            "apiVersion": allocation.GROUP_VERSION,
+            "kind": "IPAllocation",
+            "metadata": {"name": name},
+            "spec": self._spec(pod, wish.owner, slot, wish.pool, str(address), boot_id),
+        }
+        try:
+            if not await self._is_ours(pod, body, name):
+                log.info("address_taken address=%s pool=%s", address, wish.pool)
+                self.world.metrics.claimed(uid, "taken")
+                return False
+        except Unavailable:
+            self.unsure[uid, slot.interface, slot.family] = wish
+            self.world.metrics.claimed(uid, "unanswered")
+            raise
+        except ApiError:
+            if (ledger := self.world.ledger(wish.pool)) is not None:
+                ledger.give_back(wish.value)
+            self.world.metrics.claimed(uid, "failed")
+            raise
+        if name not in self.world.allocations.store:  # else the watch was faster than the answer
+            self.world.claimed.setdefault(uid, set()).add((slot.interface, slot.family))
+        self.world.metrics.claimed(uid, "created")
+        return True
+
+    async def _is_ours(self, pod: Pod, body: Json, name: str) -> bool:
+        """Create; True if it was, now or by an earlier request of which nobody learned."""
+        try:
+            await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
+        except AlreadyExists:
+            return await self._is_held_by(pod, name)
+        return True
 
     def end_doubts(self, satisfied: str = "") -> None:
         """Give back what was asked for in vain: the Pod has its addresses, or is gone. The watch corrects a wrong guess."""
@@ -100,14 +121,14 @@ class Claims:
             return
         alive = {pod.metadata.uid for pod in self.world.pods.store.values() if codec.needs_addresses(pod)} - {satisfied}
         for place in [place for place in self.unsure if place[0] not in alive]:
-            pool, value = self.unsure.pop(place)
-            known = allocation_name(Address(place[2].number, value)) in self.world.allocations.store
-            if not known and (ledger := self.world.ledger(pool)) is not None:
-                ledger.give_back(value)
+            doubt = self.unsure.pop(place)
+            known = allocation_name(Address(place[2].number, doubt.value)) in self.world.allocations.store
+            if not known and (ledger := self.world.ledger(doubt.pool)) is not None:
+                ledger.give_back(doubt.value)
 
-    async def _is_held_by(self, pod: Pod, address: Address) -> bool:
+    async def _is_held_by(self, pod: Pod, name: str) -> bool:
         """Whether the allocation that is there is this Pod's own."""
-        path = paths.named(allocation.ALLOCATIONS, allocation_name(address))
+        path = paths.named(allocation.ALLOCATIONS, name)
         try:
             return (await self.world.api.get(path, IPAllocation)).spec.pod.uid == pod.metadata.uid
         except NotFound:

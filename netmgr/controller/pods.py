@@ -5,6 +5,7 @@ I/O: one create per address; a Pod condition and an Event only where there is no
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -26,6 +27,8 @@ from netmgr.kube.leader import now_text
 log = logging.getLogger(__name__)
 CONDITION = "netmgr.io/AddressesAllocated"
 MANAGER = "netmgr-controller"
+PATIENCE = 5.0
+"""Seconds after which what is only a matter of moments is said aloud."""
 LOOK_AGAIN = 20.0
 """Seconds until a Pod is looked at again that does not know what could help it."""
 
@@ -36,6 +39,7 @@ class Pods:
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
         self.refused: dict[str, str] = {}
+        self.quiet_since: dict[str, float] = {}
         self.claims = Claims(world)
         self.choosing = Choosing(world)
         self.delegations = Delegations(world)
@@ -46,26 +50,36 @@ class Pods:
         if pod is None or not codec.needs_addresses(pod):
             self.world.waiting.end(key)
             self.claims.end_doubts()
+            self.quiet_since.pop(key, None)
             return None
         if key not in self.world.waiting:
             self.world.waiting.put(key)
         refusal = await self._claim(pod)
         if refusal is not None:
             self.world.waiting.put(key, refusal.reason, refusal.hopes)
+            if refusal.quiet and (left := self._patience(key)) > 0:
+                return left
             await self._refuse(pod, refusal)
             return None if refusal.hopes else LOOK_AGAIN
         self.world.waiting.end(key)
+        self.quiet_since.pop(key, None)
         self.world.metrics.unbound(pod.metadata.uid)
         self.claims.end_doubts(pod.metadata.uid)
         if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
             await self._condition(pod, "True", "Allocated", "all addresses are allocated")
         return None
 
+    def _patience(self, key: str) -> float:
+        """Seconds for which the Pod's refusal is not worth a word yet."""
+        now = asyncio.get_running_loop().time()
+        return self.quiet_since.setdefault(key, now) + PATIENCE - now
+
     async def _claim(self, pod: Pod) -> Refusal | None:
         boot_id = self.world.agent_boot_id(pod.spec.node_name)
         if boot_id is None:
             words = f"node {pod.spec.node_name} has no live netmgr agent; look at DaemonSet netmgr-agent on that node"
             return Refusal("NoAgent", words)
+        await self.claims.settle_doubts(pod, boot_id)
         choice = await self.choosing.choose(pod, self._missing(pod))
         if isinstance(choice, Refusal):
             return choice
@@ -115,7 +129,7 @@ class Pods:
 
     async def _refuse(self, pod: Pod, refusal: Refusal) -> None:
         """Write the reason where the Pod's owner looks, once for each reason."""
-        if refusal.quiet or self.refused.get(pod.metadata.uid) == refusal.message:
+        if self.refused.get(pod.metadata.uid) == refusal.message:
             return
         self.refused[pod.metadata.uid] = refusal.message
         self.world.metrics.refusals.labels(refusal.reason).inc()

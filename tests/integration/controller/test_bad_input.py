@@ -68,3 +68,24 @@ def test_a_forged_owner_reference_steals_nothing(cluster: Cluster) -> None:
         cluster.pods("honest", wants, owner, 1)
         held = cluster.held(1)
         assert [one.spec.pod.name for one in held.values()] == ["honest-rs-1"]
+
+
+def test_a_pod_whose_owner_is_not_there_has_its_address_where_nothing_depends_on_the_owner(cluster: Cluster) -> None:
+    manual = {"ipam.spidernet.io/ippool": '{"ipv4":["for-orphans"]}'}
+    with cluster.controller():
+        cluster.subnet("s", "10.63.0.0/16", "10.63.1.0-10.63.1.9")
+        cluster.pool("for-orphans", "10.63.0.0/16", "10.63.1.0-10.63.1.9")
+        cluster.pods("orphan", manual, "no-such-uid", 1)
+        assert len(cluster.held(1)) == 1
+
+
+def test_a_pod_that_claims_an_owner_that_is_not_there_gets_nothing_of_its_pool_and_is_told(cluster: Cluster) -> None:
+    wants = {KEY: '{"ipv4":["s"]}'}
+    with cluster.controller():
+        cluster.subnet("s", "10.63.0.0/16", "10.63.1.0-10.63.1.9")
+        cluster.deployment("app", 1, wants)
+        eventually(lambda: cluster.auto_pool("app"), lambda found: found is not None, what="a pool")
+        cluster.pods("app", wants, "no-such-uid", 1)
+        message = cluster.told("app-rs-1")
+        assert "no-such-uid does not exist or does not select it" in message
+        assert cluster.allocations() == {}

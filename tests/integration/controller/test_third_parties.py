@@ -88,8 +88,8 @@ def test_a_kind_that_may_not_be_read_is_named_with_what_grants_it(cluster: Clust
         message = eventually(lambda: cluster.refusal("shop-a"), bool, what="a reason")
         assert "may not read Rollout of argoproj.io/v1alpha1" in message
         assert "aggregate-to-controller" in message
-        cluster.pool("by-hand", "10.66.0.0/16", "10.66.1.9")
-        manual = {"ipam.spidernet.io/ippool": '{"ipv4":["by-hand"]}'}
+        cluster.pool("not-by-rollout", "10.66.0.0/16", "10.66.1.9")
+        manual = {"ipam.spidernet.io/ippool": '{"ipv4":["not-by-rollout"]}'}
         third_parties.pod(cluster, "shop-b", "shop", rollout, manual)
         assert set(cluster.held(1)) == {"10.66.1.9"}
 
