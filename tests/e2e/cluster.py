@@ -75,6 +75,14 @@ class Cluster:
         assert done.returncode == 0, f"{node}: {' '.join(command)}: {done.stderr}"
         return str(done.stdout)
 
+    def delete_pool(self, name: str) -> None:
+        """Delete a pool as soon as nobody holds its addresses: before that it is refused."""
+        eventually(
+            lambda: self.try_kubectl("delete", "sp", name, "--ignore-not-found", "--wait", "--timeout=60s"),
+            lambda done: done.returncode == 0,
+            what=f"pool {name} deleted",
+        )
+
     def running(self, selector: str, count: int, namespace: str = "default", within: float = 120) -> list[Object]:
         """The Pods of a selector once `count` of them, and no other, are Ready."""
         return eventually(

@@ -74,7 +74,7 @@ def test_a_pool_that_is_made_after_bgpd_was_killed_is_announced_by_every_node(cl
     wanted = {pod["status"]["podIP"] for pod in pods}
     eventually(cluster.tor_routes, lambda routes: wanted <= routes.keys(), within=20, what=f"routes of {wanted}")
     cluster.kubectl("delete", "deploy", "after", "-n", namespace, "--wait")
-    cluster.kubectl("delete", "sp", "after-the-kill", "--wait", "--timeout=60s")
+    cluster.delete_pool("after-the-kill")
 
 
 def test_forty_pods_get_an_address_each_though_the_leader_is_killed(cluster: Cluster, namespace: str) -> None:

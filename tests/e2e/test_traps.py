@@ -160,7 +160,7 @@ def test_a_foreign_host_route_is_named_in_the_pods_events_and_nothing_is_black_h
     eventually(lambda: cluster.tor_routes().get(address), lambda hops: hops is not None, what=f"route of {address}")
     assert address in cluster.fetch(address, "/whoami")
     cluster.kubectl("delete", "deploy", "stale", "-n", SPACE, "--wait")
-    cluster.kubectl("delete", "sp", "one-address", "--wait", "--timeout=60s")
+    cluster.delete_pool("one-address")
 
 
 def test_pods_that_come_and_go_while_no_agent_runs_get_and_free_their_addresses_afterwards(

@@ -46,7 +46,7 @@ def nginx(cluster: Cluster) -> Iterator[str]:
     yield str(cluster.auto_pool_of("nginx")["metadata"]["name"])
     cluster.kubectl("delete", "deploy", "nginx", "--ignore-not-found", "--wait")
     cluster.kubectl("delete", "deploy", "nginx-m", "--ignore-not-found", "--wait")
-    cluster.kubectl("delete", "sp", "nginx-v4-ippool", "--ignore-not-found", "--wait")
+    cluster.delete_pool("nginx-v4-ippool")
 
 
 def test_the_subnet_counts_its_addresses(cluster: Cluster) -> None:
@@ -131,7 +131,7 @@ def test_scaled_back_the_pool_has_five(cluster: Cluster, nginx: str) -> None:
 
 def test_the_application_deleted_its_pool_is_gone_and_the_subnet_is_whole(cluster: Cluster, nginx: str) -> None:
     cluster.kubectl("delete", "deploy", "nginx", "nginx-m", "--wait")
-    cluster.kubectl("delete", "sp", "nginx-v4-ippool", "--wait", "--timeout=60s")
+    cluster.delete_pool("nginx-v4-ippool")
     eventually(lambda: cluster.try_kubectl("get", "sp", nginx).returncode, lambda code: code == 1, what=f"pool {nginx} is gone")
     eventually(lambda: row(cluster, "ss", "nginx-subnet-v4")[3], lambda count: count == "0", what="ALLOCATED 0")
     eventually(cluster.tor_routes, lambda routes: routes == {}, within=20, what="no route at the router")
