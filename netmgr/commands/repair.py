@@ -69,20 +69,28 @@ def title(one: Damage) -> str:
 
 async def work(kubeconfig: Path | None, namespace: str, *, dry_run: bool, wait: float) -> Outcome:
     """Look, and act unless it is a dry run: with the controller's own handlers, without leading."""
+    from netmgr.audit.damage import Kind
     from netmgr.controller.process import Controller
+    from netmgr.controller.repairing import nudge
     from netmgr.kube.client import Api
     from netmgr.kube.config import load
 
     async with Api(load(kubeconfig), user_agent="netmgr-repair") as api:
         controller = Controller(api, namespace)
-
-        async def at_once(key: tuple[str, str]) -> None:
-            await controller.handle(key)
-
         async with controller.world.running():
+            await controller.delegations.load()
             found = await controller.repairs.find(wait)
             if dry_run:
                 return [(one, False) for one in found]
+            wait_for = {one.name for one in found if one.kind is Kind.POD_WAITS}
+
+            async def at_once(key: tuple[str, str]) -> None:
+                """Handlers do their work here, but for claims: only the leader, with its options, chooses addresses."""
+                if key[0] == "pod" and key[1] in wait_for:
+                    await nudge(controller.world, key[1])
+                else:
+                    await controller.handle(key)
+
             done = [(one, await controller.repairs.mend(one, at_once)) for one in found]
             await controller.events.flush()
             return done

@@ -14,12 +14,15 @@ from collections.abc import Awaitable, Callable
 
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
+from netmgr.api.meta import Json
 from netmgr.api.spider import SpiderIPPool
+from netmgr.api.workload import Pod
 from netmgr.audit.damage import REMEDY, REPORTED, Damage, Kind, damages
 from netmgr.controller import codec, live_view
 from netmgr.controller.allocations import Allocations
 from netmgr.controller.books import Books
 from netmgr.controller.kinds import parts_of
+from netmgr.controller.pods import CONDITION, MANAGER, seconds_text
 from netmgr.controller.statuses import Statuses
 from netmgr.controller.world import Key, World
 from netmgr.kube import paths
@@ -120,3 +123,13 @@ class Repairs:
                 return
         if entry is not None:
             await work(("app", entry[1]))
+
+
+async def nudge(world: World, key: str) -> None:
+    """Have the leader look at a Pod again: a change of a Pod without its addresses is an event. For who does not lead."""
+    namespace, _, name = key.partition("/")
+    words = "an administrator has asked to look at this Pod again (netmgr repair)"
+    one = {"type": CONDITION, "status": "False", "reason": "PoolPending", "message": words, "lastTransitionTime": seconds_text()}
+    meta = {"name": name, "namespace": namespace}
+    body: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": {"conditions": [one]}}
+    await world.api.apply(paths.named(paths.PODS, name, "status", namespace=namespace), body, MANAGER, Pod, force=True)

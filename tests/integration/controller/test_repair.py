@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -16,8 +17,11 @@ import pytest
 from netmgr.api import allocation, spider
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import FINALIZER
+from netmgr.controller.process import Controller
+from netmgr.controller.world import Key
 from netmgr.kube import paths
 from netmgr.kube.client import Api
+from netmgr.kube.config import load
 from tests.integration.apiserver import free_port
 from tests.integration.controller.cluster import NODE, Cluster
 from tests.waiting import eventually
@@ -135,7 +139,6 @@ MENDED = {
     "pool-without-application": Case(pool_of_nobody, "spiderippool/auto", lambda c: c.read_pool(pool(c, "auto")) is None),
     "orphaned-finalizer": Case(half_deleted, "spiderippool/p", lambda c: c.read_pool(pool(c)) is None),
     "unprotected-pool": Case(lambda c: hold(c, bound_pod(c)), "spiderippool/p", lambda c: FINALIZER in finalizers(c)),
-    "pod-waits": Case(bound_pod, "pod/holder", lambda c: len(c.allocations()) == 1),
     "stale-condition": Case(refused_and_served, "pod/holder", lambda c: not c.refusal("holder")),
 }
 REPORTED = {
@@ -194,6 +197,38 @@ def test_an_address_in_the_wrong_place_is_reported_and_stays_its_pods(cluster: C
     assert (code, {one["kind"]: one["repaired"] for one in damage}[kind]) == (1, False)
     assert set(cluster.allocations()) == before
     assert any(message.startswith(f"{kind}: ") for message in events(cluster, "NotRepaired"))
+
+
+def test_a_pod_that_waits_without_need_is_left_to_the_leader_which_is_told(cluster: Cluster) -> None:
+    """Only the leader chooses addresses."""
+    cluster.pool(pool(cluster), PREFIX, "10.73.1.1-10.73.1.4")
+    bound_pod(cluster)
+    assert found(cluster, "--dry-run")["pod-waits"][0].startswith("pod/holder")
+    assert found(cluster)["pod-waits"][1]
+    assert ("netmgr repair" in cluster.refusal("holder"), cluster.allocations()) == (True, {})
+    with cluster.controller():
+        cluster.held(1)
+        eventually(lambda: cluster.refusal("holder"), lambda text: not text, what="the condition is over")
+
+
+def test_the_leader_looks_again_at_a_pod_that_waits_without_need(cluster: Cluster) -> None:
+    cluster.pool(pool(cluster), PREFIX, "10.73.1.1-10.73.1.4")
+    bound_pod(cluster)
+
+    async def reconcile() -> list[Key]:
+        asked: list[Key] = []
+
+        async def work(key: Key) -> None:
+            asked.append(key)
+
+        async with Api(load(cluster.server.kubeconfig), user_agent="test") as api:
+            controller = Controller(api, cluster.namespace)
+            async with controller.world.running():
+                for one in await controller.repairs.find(0.1):
+                    await controller.repairs.mend(one, work)
+        return asked
+
+    assert ("pod", f"{cluster.namespace}/holder") in asyncio.run(reconcile())
 
 
 def test_the_leader_puts_right_what_no_event_tells_it(cluster: Cluster) -> None:
