@@ -22,12 +22,11 @@ from ipam.annotations import (
     SUBNETS,
     AddressRequest,
     Source,
-    parse_default_route,
     parse_request,
-    parse_routes,
 )
 from ipam.errors import AnnotationError
-from ipam.networks import NETWORKS, parse_networks
+from ipam.interfaces import parse_pod
+from ipam.networks import NETWORKS, interface_names
 from netmgr.api.meta import Meta, PartialObject
 from netmgr.api.workload import Pod, PodTemplate, Workload
 from netmgr.controller import codec
@@ -111,13 +110,9 @@ def on_annotations(title: str, pod: Mapping[str, str], namespace: Mapping[str, s
 
 def understood(pod: Mapping[str, str], namespace: Mapping[str, str]) -> AddressRequest:
     """All that can be read without knowing the cluster; AnnotationError on the first mistake."""
-    if ROUTES in pod:
-        parse_routes(pod[ROUTES])
-    if DEFAULT_ROUTE_NIC in pod:
-        parse_default_route(pod[DEFAULT_ROUTE_NIC])
-    if any(key in pod for key in CHOICES):
-        parse_networks(pod, "")
-    return parse_request(pod, namespace)
+    if any(key in pod for key in READ_ON_PODS):
+        parse_pod(pod, "", namespace, {})
+    return parse_request(pod, namespace, interface_names(pod) if any(key in pod for key in CHOICES) else ())
 
 
 def unread(ours: list[str]) -> Iterator[str]:

@@ -143,3 +143,17 @@ def test_a_wrong_annotation_is_refused_and_never_handed_over(alone: Cluster) -> 
 
         assert "is not JSON" in eventually(lambda: alone.refusal("wrong"), bool, within=10)
         assert listed(alone) == []
+
+
+def test_a_static_pod_is_known_by_what_the_runtime_calls_it(alone: Cluster) -> None:
+    alone.pool("statics", "10.76.0.0/24", "10.76.0.1-10.76.0.9")
+    mirror = {"kubernetes.io/config.mirror": "abc", "kubernetes.io/config.source": "file"}
+    asks = {"ipam.spidernet.io/ippool": '{"ipv4":["statics"]}'}
+    with alone.controller("one", "--fallback", "delegate:calico-ipam"):
+        foreign_pod(alone, "foreign", mirror | {"kubernetes.io/config.hash": "abc"})
+        foreign_pod(alone, "covered", mirror | asks | {"kubernetes.io/config.hash": "def"})
+
+        held = alone.held(1)
+
+        assert [one.spec.pod.runtime_uid for one in held.values()] == ["def"]
+        assert eventually(lambda: listed(alone), bool, within=10) == ["abc"]
