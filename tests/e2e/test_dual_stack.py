@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster import EXAMPLES, Cluster
+from tests.multus import DEFINITION, NAME
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
 ALL = sorted(EXAMPLES.parent.rglob("*.yaml"))
 
 
+@pytest.fixture(scope="module")
+def networks(cluster: Cluster) -> Iterator[None]:
+    """Multus' kind, which some examples have."""
+    cluster.apply(json.dumps(DEFINITION))
+    cluster.kubectl("wait", f"crd/{NAME}", "--for=condition=Established", "--timeout=30s")
+    yield
+    cluster.kubectl("delete", "crd", NAME)
+
+
+@pytest.mark.usefixtures("networks")
 @pytest.mark.parametrize("file", ALL, ids=lambda file: file.stem)
 def test_the_api_server_takes_the_example(cluster: Cluster, file: Path) -> None:
     assert "(server dry run)" in cluster.kubectl("apply", "--dry-run=server", "-f", str(file))

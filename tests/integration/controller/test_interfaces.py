@@ -17,27 +17,11 @@ from netmgr.kube.client import Api
 from netmgr.kube.client import exists as found_at
 from netmgr.kube.errors import NotFound
 from tests.integration.controller.cluster import Cluster
+from tests.multus import DEFINITION, NAME
 from tests.waiting import eventually
 
 P = "ipam.spidernet.io/"
 LIST = "k8s.v1.cni.cncf.io/networks"
-NAME = "network-attachment-definitions.k8s.cni.cncf.io"
-SCHEMA = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"config": {"type": "string"}}}}}
-DEFINITION: Json = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": NAME},
-    "spec": {
-        "group": "k8s.cni.cncf.io",
-        "scope": "Namespaced",
-        "names": {
-            "plural": "network-attachment-definitions",
-            "singular": "network-attachment-definition",
-            "kind": "NetworkAttachmentDefinition",
-        },
-        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": SCHEMA}}],
-    },
-}
 
 
 def define(cluster: Cluster) -> None:
