@@ -230,7 +230,7 @@ CONFORMANCE: dict[str, tuple[Row, ...]] = {
             "networks are read from the API, several ADDs name interfaces",
             (
                 CONTROLLER + "test_interfaces.py::test_a_definition_that_comes_later_gives_its_interface_an_address",
-                AGENT + "test_interfaces.py::test_a_second_interface_is_answered_while_the_first_is_attached",
+                AGENT + "test_interfaces.py::test_a_second_interface_is_answered_beside_the_first",
             ),
         ),
         Row(
@@ -290,10 +290,18 @@ CONFORMANCE: dict[str, tuple[Row, ...]] = {
             "fallback: another IPAM plugin",
             (
                 AGENT + "test_fallback.py::test_a_pod_that_no_rule_covers_is_answered_by_the_delegate_and_given_back_to_it",
+                AGENT + "test_fallback.py::test_del_while_the_agent_is_away_gives_the_address_back_to_the_delegate",
                 CONTROLLER + "test_fallback.py::test_a_pod_that_no_rule_covers_is_listed_for_its_node_and_gets_no_address_of_ours",
             ),
         ),
-        Row("static Pods", (CONTROLLER + "test_selection.py::test_a_static_pod_is_known_by_the_uid_that_its_runtime_gives_it",)),
+        Row(
+            "static Pods",
+            (
+                CONTROLLER + "test_selection.py::test_a_static_pod_is_known_by_the_uid_that_its_runtime_gives_it",
+                AGENT + "test_calls.py::test_a_late_del_of_a_static_pods_earlier_sandbox_keeps_the_address",
+                E2E + "test_static_pods.py::test_a_static_pod_has_a_fixed_address_through_its_mirrors_and_its_sandboxes",
+            ),
+        ),
         Row(
             "forged owners and annotations steal nothing",
             (
