@@ -230,7 +230,7 @@ CONFORMANCE: dict[str, tuple[Row, ...]] = {
             "networks are read from the API, several ADDs name interfaces",
             (
                 CONTROLLER + "test_interfaces.py::test_a_definition_that_comes_later_gives_its_interface_an_address",
-                AGENT + "test_interfaces.py::test_a_second_interface_is_answered_beside_the_first",
+                AGENT + "test_interfaces.py::test_a_second_interface_is_answered_while_the_first_is_attached",
             ),
         ),
         Row(
