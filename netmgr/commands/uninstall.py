@@ -23,7 +23,7 @@ IN_USE = 3
 def command(kubeconfig: Path | None, timeout: float, output: str, **chosen: str | int | bool) -> None:
     """Remove netmgr: its Pods, CRDs with all their objects, accounts, and on each node CNI files, routes and state.
 
-    Objects that somebody else made stay (they lack the installer's label).
+    Objects that somebody else made stay (they lack the installer's label), and so do kinds that were imported, with their objects.
 
     Exit code: 0 nothing is left; 1 something went wrong; 2 wrong usage; 3 addresses are in use, and nothing was removed.
     """

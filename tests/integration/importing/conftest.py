@@ -23,7 +23,8 @@ def cluster(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[C
 def empty(made: Cluster) -> None:
     """An import looks at the whole cluster: nothing of other tests may be there, and nothing of Spiderpool stay."""
     made.server.kubectl("delete", "pods", "--all", "--all-namespaces", "--force")
-    made.server.kubectl("delete", "deployments,leases", "--all", "--namespace", made.namespace)
+    made.server.kubectl("delete", "deployments,replicasets,statefulsets", "--all", "--all-namespaces")
+    made.server.kubectl("delete", "leases", "--all", "--namespace", made.namespace)
     made.clean()
 
 
