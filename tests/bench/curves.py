@@ -31,6 +31,8 @@ STEPS = ((1_000, 100), (10_000, 1_000), (100_000, 10_000))
 POOL_SIZE, SET_SIZE = 16, 1_000
 FIRST, PREFIX = 0x0A800000, "10.128.0.0/10"
 MORE_PODS = 500
+QUIET = 0.05
+"""Seconds of CPU in two seconds."""
 WATCHES, EVENTS = (0, 1_000, 5_000), 300
 
 
@@ -44,8 +46,21 @@ def growth() -> list[Figure]:
         for step in STEPS:
             here.call(partial(fill, made=made, wanted=step))
             made = step
+            with here.controller() as controller:  # its first leader completes and reports on new pools, once
+                quiet(controller.pid)
             figures += grown(here, agents, *step)
     return figures
+
+
+def quiet(pid: int) -> None:
+    """Wait until a process does nearly nothing."""
+
+    def used() -> float:
+        before = cpu_seconds([pid])
+        time.sleep(2.0)
+        return cpu_seconds([pid]) - before
+
+    eventually(used, lambda seconds: seconds <= QUIET, within=900, what="the controller is quiet")
 
 
 def grown(here: Site, agents: Sequence[object], claims: int, pools: int) -> list[Figure]:
@@ -56,6 +71,7 @@ def grown(here: Site, agents: Sequence[object], claims: int, pools: int) -> list
     with here.starting_controller() as controller:
         eventually(lambda: here.call(holders), lambda held: first[0].uid in held, within=300, what="the first allocation")
         restart = time.time() - controller.began
+        quiet(controller.pid)
         began, before = time.perf_counter(), cpu_seconds([controller.pid])
         more = here.call(lambda api: create_all(api, listed, MORE_PODS, "curve"))
         wanted = {one.uid for one in more}

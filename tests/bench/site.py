@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from tests.waiting import eventually
 T = TypeVar("T")
 MEMORY = Path("/dev/shm")
 NAMESPACE = "netmgr-system"
+KEPT = Path(__file__).parents[2] / "build" / "bench-logs"
 PROGRAM = Path(sys.executable).parent / "netmgr"
 
 
@@ -213,5 +215,15 @@ def site() -> Iterator[Site]:
         try:
             made.start()
             yield made
+        except BaseException:
+            keep_logs(made.folder)
+            raise
         finally:
             made.stop()
+
+
+def keep_logs(folder: Path) -> None:
+    """What the processes said, for whoever wonders why a driver failed."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for log in folder.rglob("*.log"):
+        shutil.copy(log, KEPT / "-".join(log.relative_to(folder).parts))
