@@ -8,6 +8,7 @@ again: a copy may keep a pool, never remove one).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -26,28 +27,29 @@ from netmgr.controller.kinds import KINDS, ordinals_of, parts_of
 from netmgr.controller.pods import is_refused
 from netmgr.controller.retention import counts_on, is_retained
 from netmgr.controller.third_party import read_live
-from netmgr.controller.world import World
+from netmgr.controller.world import Key, World
 from netmgr.kube import paths
 from netmgr.kube.errors import NotFound
 from netmgr.kube.reflector import Reflector
-from netmgr.kube.store import Watched
+from netmgr.kube.store import Watched, key_of
 
 W = TypeVar("W", bound=Watched)
 Held = dict[str, set[tuple[str, AddressFamily]]]
 
 
-async def read(world: World) -> LiveView:
-    """The whole view."""
+async def read(world: World, busy: Iterable[Key] = ()) -> LiveView:
+    """The whole view; Pods whose keys are being worked on do not wait without need."""
     api = world.api
     subnets = await current(world, world.subnets, SpiderSubnet)
     pools = await current(world, world.pools, SpiderIPPool)
     allocations = await current(world, world.allocations, IPAllocation)
     pods = await current(world, world.pods, Pod, field_selector="spec.nodeName!=")
     reservations = await current(world, world.reservations, SpiderReservedIP)
+    keys = frozenset(busy)
     held: Held = defaultdict(set)
     for one in allocations:
         held[one.spec.pod.uid].add((one.spec.interface, codec.family_of(one.spec.address)))
-    servable, served = await waiting(world, pods, held)
+    servable, served = await waiting(world, [pod for pod in pods if ("pod", key_of(pod.metadata)) not in keys], held)
     return LiveView(
         now=api.server_time(),
         allocations=tuple(allocations),

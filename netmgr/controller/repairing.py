@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
@@ -31,6 +31,8 @@ from netmgr.kube.errors import ApiError, Conflict, NotFound
 from netmgr.kube.events import EventRecorder
 
 log = logging.getLogger(__name__)
+FIRST_SECONDS = 10.0
+"""A new leader first does what waits for it."""
 CONFIRM_SECONDS = 5.0
 """A damage counts that is there twice, so long apart: a cluster in motion needs less to settle."""
 
@@ -46,10 +48,11 @@ class Repairs:
         self.allocations, self.statuses, self.books = allocations, statuses, Books(world)
 
     async def run(self, period: float, work: Work) -> None:
-        """Now and every `period` seconds, until cancelled."""
+        """Soon and every `period` seconds, until cancelled. What the queue holds is on its way, so no damage."""
+        await asyncio.sleep(min(FIRST_SECONDS, period))
         while True:
             try:
-                for one in await self.find(CONFIRM_SECONDS):
+                for one in await self.find(CONFIRM_SECONDS, busy=self.world.queue.keys):
                     await self.mend(one, work)
             except ApiError as error:
                 log.warning("reconciliation_failed error=%s next=%g s", error, period)
@@ -59,13 +62,13 @@ class Repairs:
                 self.world.metrics.reconciled.set(time.time())
             await asyncio.sleep(period)
 
-    async def find(self, confirm: float) -> list[Damage]:
-        """Damage that is there now and still there `confirm` seconds later."""
-        before = {one.mark for one in damages(await live_view.read(self.world))}
+    async def find(self, confirm: float, busy: Callable[[], Iterable[Key]] = tuple) -> list[Damage]:
+        """Damage that is there now and still there `confirm` seconds later; `busy` gives keys that are being worked on."""
+        before = {one.mark for one in damages(await live_view.read(self.world, busy()))}
         found: list[Damage] = []
         if before:
             await asyncio.sleep(confirm)
-            found = [one for one in damages(await live_view.read(self.world)) if one.mark in before]
+            found = [one for one in damages(await live_view.read(self.world, busy())) if one.mark in before]
         seen = Counter(one.kind for one in found)
         for kind in Kind:
             self.world.metrics.damage.labels(kind.value).set(seen[kind])

@@ -200,3 +200,22 @@ def test_the_same_event_is_counted_not_repeated(api_server: ApiServer, namespace
             return len(await api.list(in_namespace(EVENTS, namespace), PartialObject))
 
     assert asyncio.run(scene()) == 1
+
+
+def test_what_an_earlier_process_said_is_said_again_and_nothing_is_dropped(
+    api_server: ApiServer, namespace: str, transport: Carrier
+) -> None:
+    about = ObjectReference(kind="Pod", api_version="v1", namespace=namespace, name="a", uid="u")
+
+    async def scene() -> tuple[int, int, int]:
+        async with Api(load(api_server.kubeconfig), transport=transport) as api:
+            for recorder in (first := EventRecorder(api, "test"), second := EventRecorder(api, "test")):
+                recorder.record(about, "Warning", "NoAgent", "node a has no agent")
+                await recorder.flush()
+            return (
+                first.dropped + second.dropped,
+                second.written,
+                len(await api.list(in_namespace(EVENTS, namespace), PartialObject)),
+            )
+
+    assert asyncio.run(scene()) == (0, 1, 1)
