@@ -38,6 +38,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "AllCooling": frozenset({POOL}),
     "ReservedAddressHeld": frozenset({POOL, RESERVED}),
     "ReleaseWaits": frozenset({POOL}),
+    "AddressElsewhere": frozenset({POOL}),
     "ReleasedWithoutAgent": frozenset({POOL}),
     "Repaired": frozenset({POD, POOL, SUBNET}),
     "NotRepaired": frozenset({POOL}),

@@ -7,6 +7,7 @@ up with two.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipam.application import Application
@@ -59,16 +60,33 @@ class Doubt:
 class Claims:
     """The writes that give Pods their addresses."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, tell: Callable[[str, str, str], None]) -> None:
+        """`tell` records an Event about a pool: its name, a reason, a sentence."""
+        self.world, self._tell = world, tell
         self.unsure: dict[Place, Doubt] = {}
 
     async def create(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, boot_id: str) -> bool:
         """Create the allocation of the pool's next free address; False if the pool is full."""
         while (ledger := self.world.ledger(pool)) is not None and (value := ledger.take()) is not None:
+            if self._is_elsewhere(pool, Address(slot.family.number, value)):
+                continue
             if await self._post(pod, Doubt(owner, slot, pool, value), boot_id):
                 return True
         return False
+
+    def _is_elsewhere(self, pool: str, address: Address) -> bool:
+        """Whether another IPAM plugin has given the address out; it stays taken in the pool as long as that Pod is there."""
+        name = allocation_name(address)
+        holder = self.world.elsewhere.holder(name)
+        if holder is None:
+            return False
+        self.world.elsewhere.kept[name] = pool
+        words = (
+            f"address {address}: Pod {holder} has it from the fallback plugin, so it is not given out here; no range may have two "
+            "masters: take it out of what that plugin may use, or out of the pool"
+        )
+        self._tell(pool, "AddressElsewhere", words)
+        return True
 
     async def settle_doubts(self, pod: Pod, boot_id: str) -> None:
         """Ask again for what was asked for without an answer: the same address, or the Pod might end up with two."""

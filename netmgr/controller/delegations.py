@@ -34,6 +34,9 @@ class Delegations:
         for one in await self.world.api.list(DELEGATIONS, NodeDelegation):
             self._read(one)
             self.world.delegated[one.metadata.name] = alive & set(one.spec.pods)
+        for pod in self.world.pods.store.values():
+            if self.world.is_delegated(pod):
+                self.world.elsewhere.put(pod)
 
     async def add(self, pod: Pod) -> None:
         """Say so to the Pod's node; returns once it is written."""

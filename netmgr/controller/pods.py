@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ipam.annotations import DEFAULT_INTERFACE
 from ipam.prefix import AddressFamily
-from netmgr.api import allocation
+from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, ObjectReference
 from netmgr.api.workload import Pod
@@ -40,7 +40,7 @@ class Pods:
         self.world, self.events = world, events
         self.refused: dict[str, str] = {}
         self.quiet_since: dict[str, float] = {}
-        self.claims = Claims(world)
+        self.claims = Claims(world, self._tell_pool)
         self.choosing = Choosing(world)
         self.delegations = Delegations(world)
 
@@ -141,6 +141,13 @@ class Pods:
             self.events.record(refusal.application, "Warning", refusal.reason, refusal.message)
         if not says(pod, refusal):  # an earlier leader may have written it
             await self._condition(pod, "False", refusal.reason, refusal.message)
+
+    def _tell_pool(self, name: str, reason: str, message: str) -> None:
+        """An Event about a pool that a claim came upon."""
+        pool = self.world.pools.store.get(name)
+        uid = pool.metadata.uid if pool is not None else ""
+        about = ObjectReference(kind="SpiderIPPool", api_version=spider.GROUP_VERSION, name=name, uid=uid)
+        self.events.record(about, "Warning", reason, message)
 
     async def _condition(self, pod: Pod, status: str, reason: str, message: str) -> None:
         """Set our one condition by server-side apply; the kubelet's stay the kubelet's."""

@@ -25,6 +25,7 @@ from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
 from netmgr.controller.agents import Agents
+from netmgr.controller.elsewhere import Elsewhere
 from netmgr.controller.held import Claim, Held, drop
 from netmgr.controller.kinds import KINDS, Kind, KindKey, parts_of
 from netmgr.controller.metrics import Metrics
@@ -65,6 +66,7 @@ class World:
         self.api, self.queue, self.namespace, self.fallback = api, queue, namespace, fallback
         self.default_network = network if "/" in network or not network else f"{namespace}/{network}"
         self.delegated: defaultdict[str, set[str]] = defaultdict(set)  # by node: Pods that another IPAM plugin answers for
+        self.elsewhere = Elsewhere()
         self.metrics = Metrics()
         self.copying: list[asyncio.Task[None]] = []
         self.waiting = Waiting()
@@ -266,8 +268,8 @@ class World:
     def _on_pod(self, kind: EventKind, pod: Pod, _old: Pod | None) -> None:
         key = key_of(pod.metadata)
         elsewhere = self.is_delegated(pod)
-        if elsewhere and kind is EventKind.DELETED:
-            self.delegated[pod.spec.node_name].discard(codec.holder_uid(pod))
+        if elsewhere:
+            self._on_delegated(kind, pod)
         for name in self.by_pod.get(pod.metadata.uid, {}):
             self.queue.add(("allocation", name))
         if kind is EventKind.DELETED or not codec.needs_addresses(pod):
@@ -276,6 +278,17 @@ class World:
         elif (pod.metadata.uid not in self.by_pod and not elsewhere) or key in self.waiting:
             self.metrics.bound(pod.metadata.uid)
             self.queue.add(("pod", key), urgent=True)
+
+    def _on_delegated(self, kind: EventKind, pod: Pod) -> None:
+        """A Pod of another plugin's: as long as it is there, its address is not ours to give."""
+        if kind is not EventKind.DELETED:
+            self.elsewhere.put(pod)
+            return
+        self.delegated[pod.spec.node_name].discard(codec.holder_uid(pod))
+        if (kept := self.elsewhere.end(pod)) is not None:
+            if kept[0] not in self.allocations.store and (ledger := self.ledgers.get(kept[1])) is not None:
+                ledger.release(address_of_name(kept[0]).value)
+            self.wake(for_pool(kept[1]))
 
     def _on_workload(self, kind: Kind) -> Callable[[EventKind, Workload, Workload | None], None]:
         def tell(event: EventKind, workload: Workload, old: Workload | None) -> None:

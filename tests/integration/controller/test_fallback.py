@@ -157,3 +157,27 @@ def test_a_static_pod_is_known_by_what_the_runtime_calls_it(alone: Cluster) -> N
 
         assert [one.spec.pod.runtime_uid for one in held.values()] == ["def"]
         assert eventually(lambda: listed(alone), bool, within=10) == ["abc"]
+
+
+def test_an_address_that_the_other_plugin_has_given_out_is_not_given_out_again(alone: Cluster) -> None:
+    alone.pool("touched", "10.77.0.0/24", "10.77.0.1-10.77.0.2")
+    asks = {"ipam.spidernet.io/ippool": '{"ipv4":["touched"]}'}
+    with alone.controller("one", "--fallback", "delegate:calico-ipam"):
+        foreign = foreign_pod(alone, "foreign")
+        eventually(lambda: listed(alone), lambda pods: pods == [foreign], within=20)
+        report(alone, "foreign", "10.77.0.1")
+        foreign_pod(alone, "first", asks)
+        assert set(alone.held(1)) == {"10.77.0.2"}
+        foreign_pod(alone, "second", asks)
+        assert "no free address" in eventually(lambda: alone.refusal("second"), bool, within=10)
+
+        alone.delete(paths.PODS, "foreign")
+
+        assert set(alone.held(2)) == {"10.77.0.1", "10.77.0.2"}
+
+
+def report(cluster: Cluster, pod: str, address: str) -> None:
+    """What the kubelet says once the Pod's sandbox is there."""
+    path = paths.named(paths.PODS, pod, "status", namespace=cluster.namespace)
+    body = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
+    cluster.call(lambda api: api.merge_patch(path, body, NodeDelegation))
