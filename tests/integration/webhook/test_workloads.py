@@ -105,7 +105,7 @@ def test_what_may_be_right_later_is_a_warning(cluster: Installed) -> None:
         "metadata": {"name": "a", "annotations": {PREFIX + "ippool-reclaim": "false"}},
         "spec": workload(
             "Deployment",
-            {PREFIX + "subnet": '{"ipv4":["none","six"]}', PREFIX + "ippool": "x", PREFIX + "ipool-ip-number": "3"},
+            {PREFIX + "subnet": '{"ipv4":["none","six"]}', PREFIX + "ippool": '{"ipv4":["x"]}', PREFIX + "ipool-ip-number": "3"},
         )[1],
     }
     with cluster.asked():
@@ -118,7 +118,7 @@ def test_what_may_be_right_later_is_a_warning(cluster: Installed) -> None:
     assert "ipam.spidernet.io/ippool-reclaim on the Deployment itself has no effect" in told
 
 
-def test_pods_without_our_annotations_never_reach_the_webhook(cluster: Installed) -> None:
+def test_pods_without_our_annotations_and_pods_of_a_judged_template_never_reach_the_webhook(cluster: Installed) -> None:
     """Counted by the API server itself, which would call for each of these if the conditions were not."""
     with cluster.asked():
         before = calls(cluster)
@@ -127,7 +127,7 @@ def test_pods_without_our_annotations_never_reach_the_webhook(cluster: Installed
         owner = cluster.create(
             cluster.here(paths.REPLICA_SETS), {"metadata": {"name": "rs"}, "spec": workload("ReplicaSet", {})[1]}
         )
-        meta = {"name": "owned", "ownerReferences": [reference("ReplicaSet", "rs", owner.metadata.uid)]}
+        meta = {"name": "owned", "ownerReferences": [reference("ReplicaSet", "rs", owner.metadata.uid)], "annotations": RIGHT}
         cluster.create(cluster.here(paths.PODS), {"metadata": meta, "spec": pod_spec()})
         silent = calls(cluster)
         cluster.create(cluster.here(paths.PODS), {"metadata": {"name": "ours", "annotations": RIGHT}, "spec": pod_spec()})
