@@ -54,8 +54,9 @@ class PoolFacts:
     @property
     def state(self) -> str:
         """One word: the reason why it is not ready, or `exhausted`, or `ready`."""
-        ready = pool_ready(self)
-        return "ready" if ready.status and self.free else "exhausted" if ready.status else ready.reason
+        size = self.addresses.size if self.free <= 0 else self.free
+        reason = obstacle(self.verdict, terminating=self.terminating, disabled=self.disabled, size=size)
+        return reason or ("ready" if self.free > 0 else "exhausted")
 
 
 def pool_conditions(facts: PoolFacts) -> tuple[Told, ...]:
@@ -82,15 +83,29 @@ def pool_ready(facts: PoolFacts) -> Told:
 
 
 def not_ready(verdict: Acceptance, *, terminating: bool, disabled: bool, size: int) -> Told:
-    """The first reason that stands against it."""
-    rules = (
-        (not verdict.accepted, "NotAccepted", "it is not accepted; see that condition"),
-        (terminating, "Terminating", "it is being deleted and gives no further address"),
-        (disabled, "Disabled", "spec.disable is set: no further address is given, those in use stay"),
-        (size == 0, "NoAddresses", "spec.ips without spec.excludeIPs and reserved addresses is empty; add a range"),
-    )
-    found = next(((reason, words) for broken, reason, words in rules if broken), None)
-    return Told("Ready", found is None, *(found or ("Ready",)))
+    """The condition, with the first reason that stands against it."""
+    reason = obstacle(verdict, terminating=terminating, disabled=disabled, size=size)
+    return Told("Ready", not reason, reason or "Ready", OBSTACLES.get(reason, ""))
+
+
+OBSTACLES = {
+    "NotAccepted": "it is not accepted; see that condition",
+    "Terminating": "it is being deleted and gives no further address",
+    "Disabled": "spec.disable is set: no further address is given, those in use stay",
+    "NoAddresses": "spec.ips without spec.excludeIPs and reserved addresses is empty; add a range",
+}
+"""Reasons that stand against Ready, in words."""
+
+
+def obstacle(verdict: Acceptance, *, terminating: bool, disabled: bool, size: int) -> str:
+    """The first of them that holds; empty if none does. Asked for every pool at every scrape."""
+    if not verdict.accepted:
+        return "NotAccepted"
+    if terminating:
+        return "Terminating"
+    if disabled:
+        return "Disabled"
+    return "" if size else "NoAddresses"
 
 
 def pool_exhausted(facts: PoolFacts) -> Told:

@@ -29,7 +29,7 @@ def pool_facts(world: World, pool: SpiderIPPool) -> PoolFacts:
         addresses=ledger.addresses if ledger is not None else RangeSet(codec.family_of(pool.spec.subnet)),
         free=ledger.free if ledger is not None else 0,
         held=ledger.held if ledger is not None else frozenset(address_of_name(one).value for one in held),
-        cooling=sum(1 for one in held.values() if one.status.phase == allocation.COOLING),
+        cooling=[one.status.phase for one in held.values()].count(allocation.COOLING) if held else 0,
         disabled=pool.spec.disable,
         terminating=pool.metadata.deletion_timestamp is not None,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ipam.conditions import OBSTACLES
 from netmgr.api.reasons import CONDITIONS, EVENTS
 
 ROOT = Path(__file__).parents[3]
@@ -75,10 +76,7 @@ def said() -> set[str]:
     """Reasons of conditions in the code."""
     tree = ast.parse((ROOT / "ipam" / "conditions.py").read_text())
     told = {one for name, call in calls(tree) if name == "Told" for one in words(*call.args[2:3])}
-    rules = {
-        one for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 3 for one in words(*literal(node.elts))
-    }
-    return told | rules | accepted() | {"Accepted", "Ready"}
+    return told | set(OBSTACLES) | accepted() | {"Accepted", "Ready"}
 
 
 def test_each_reason_recorded_in_the_code_is_listed_and_the_other_way_round() -> None:
