@@ -24,6 +24,10 @@ from netmgr.kube.paths import LEASES, in_namespace, named
 log = logging.getLogger(__name__)
 
 
+AGAIN = 0.2
+"""Seconds after a renewal that failed: an overloaded API server that answers late must not cost the Lease."""
+
+
 def boottime() -> float:
     """Seconds on CLOCK_BOOTTIME."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -116,19 +120,22 @@ class LeaderLease:
 
     async def renew(self) -> None:
         """Ends when the deadline has passed without a renewal, or somebody else has the Lease."""
+        pause = self._period
         while self.valid():
-            await asyncio.sleep(min(self._period, self.remaining()))
+            await asyncio.sleep(min(pause, self.remaining()))
             if not self.valid():
                 break
-            if not await self._try() and self._mine is None:
+            renewed = await self._try()
+            if not renewed and self._mine is None:
                 break
+            pause = self._period if renewed else AGAIN
         self._renewed = None
         log.error("lease_lost lease=%s identity=%s", self._path, self._identity)
 
     async def _try(self) -> bool:
         """One attempt to take or renew the Lease, bounded in time; False where it did not work."""
         sent = self._clock()
-        limit = self._period if self._renewed is None else min(self._period, self.remaining())
+        limit = self._period if self._renewed is None else max(self.remaining() / 2, min(self._period, self.remaining()))
         try:
             async with asyncio.timeout(max(limit, 0.05)):
                 lease = self._known or await self._read()
