@@ -70,7 +70,11 @@ def of_pod(request: AdmissionRequest, pod: Pod | None, known: Known) -> Answer:
         return Answer()
     title = f"Pod {request.namespace}/{pod.metadata.name or named_like(request, pod.metadata)}"
     answer = on_annotations(title, pod.metadata.annotations or {}, {}, known)
-    if answer.refusals or controller_of(pod.metadata) is not None or not wants_auto_pool(pod.metadata.annotations or {}):
+    if (
+        answer.refusals
+        or controller_of(pod.metadata) is not None
+        or not understood(pod.metadata.annotations or {}, {}).wants_auto_pool
+    ):
         return answer
     words = "a Pod without a controller cannot have a pool of its own; use ipam.spidernet.io/ippool, or a Deployment"
     return Answer((f"{title}: {words}",), answer.warnings)
@@ -145,11 +149,6 @@ def unknown_names(request: AddressRequest, known: Known) -> Iterator[str]:
                     yield f"{kind} {name} does not exist; Pods wait until it is created"
                 elif (found := codec.family_of(prefix)) is not family:
                     yield f"{kind} {name} is {found.word}, not {family.word}; name it under its own family"
-
-
-def wants_auto_pool(annotations: Mapping[str, str]) -> bool:
-    """Whether readable annotations name a subnet."""
-    return parse_request(annotations).wants_auto_pool
 
 
 def named_like(request: AdmissionRequest, meta: Meta) -> str:
