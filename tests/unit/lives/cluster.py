@@ -1,33 +1,31 @@
 """A whole cluster on a virtual clock: real controllers and agents over the API server's twin, and what happens to them.
 
-`violations` collects what must never be seen, at the moment it happens; `settle` heals everything and lets it come to rest.
+`invariants` sees what must never be, at the moment it happens; `settle` heals everything and lets it come to rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ipam.prefix import AddressFamily, RangeSet, parse_address
 from netmgr.api import allocation, spider
 from netmgr.api.meta import Json
 from netmgr.controller.process import Controller
 from netmgr.kube import paths
 from netmgr.kube.client import Call
 from netmgr.kube.errors import ApiError
-from tests.twins import ApiTwin, Change, Fault, TwinApi
-from tests.unit.lives.node import NAMESPACE, Node, Sandbox
+from tests.twins import ApiTwin, Fault, TwinApi
+from tests.unit.lives.invariants import Invariants
+from tests.unit.lives.node import NAMESPACE, Node
 from tests.virtual_time import VirtualLoop
 
 T = TypeVar("T")
 SPACE = "space"
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
-FAMILY = AddressFamily.IPV4
 
 
 @dataclass
@@ -45,11 +43,11 @@ class Cluster:
     def __init__(self, folder: Path, nodes: tuple[str, ...]) -> None:
         self.loop = VirtualLoop()
         self.twin = ApiTwin(self.loop.time)
-        self.twin.observers.append(self._watch_over)
         self.admin = TwinApi(self.twin, "admin")
-        self.violations: list[str] = []
         self.leaders: list[Leader] = []
         self.nodes = {name: Node(self.twin, name, folder / name) for name in nodes}
+        self.invariants = Invariants(self.twin, self.nodes, self._controllers)
+        self.twin.observers.append(self.invariants.watch)
         self.pods_made = 0
         self.create(paths.NAMESPACES, {"metadata": {"name": SPACE}})
         for node in self.nodes.values():
@@ -176,6 +174,9 @@ class Cluster:
         status = {"nodeInfo": {"bootID": node.boot}, "conditions": [{"type": "Ready", "status": "True"}]}
         self.patch(paths.named(paths.NODES, node.name, "status"), {"status": status})
 
+    def _controllers(self) -> dict[str, tuple[TwinApi, Controller]]:
+        return {one.api.name: (one.api, one.controller) for one in self.leaders}
+
     def clients(self) -> list[TwinApi]:
         """Of every process that runs: leaders first."""
         agents = [node.api for node in self.nodes.values() if node.agent is not None and node.api is not None]
@@ -242,71 +243,6 @@ class Cluster:
         if node.sandboxes:
             node.end_sandbox(list(node.sandboxes)[index % len(node.sandboxes)])
 
-    # ---- what must never be ----
-
-    def sandboxes(self) -> list[Sandbox]:
-        """Everywhere."""
-        return [one for node in self.nodes.values() for one in node.sandboxes.values()]
-
-    def look(self) -> None:
-        """What must hold at every moment."""
-        users: dict[str, set[str]] = {}
-        held = {one["spec"]["address"]: one["spec"]["pod"]["uid"] for one in self.allocations()}
-        for sandbox in self.sandboxes():
-            for address in sandbox.addresses:
-                users.setdefault(address, set()).add(sandbox.pod_uid)
-                if held.get(address) != sandbox.pod_uid:
-                    self.violations.append(f"{address} is in use by {sandbox.pod_uid}, and held by {held.get(address)}")
-        self.violations += [f"{address} is used by {uids}" for address, uids in users.items() if len(uids) > 1]
-        assert self.violations == [], self.violations
-
-    def _watch_over(self, change: Change) -> None:
-        if change.collection == allocation.ALLOCATIONS:
-            self._watch_allocation(change)
-        if change.collection in {spider.SUBNETS, spider.POOLS}:
-            self._watch_book()
-
-    def _watch_allocation(self, change: Change) -> None:
-        holder: Json = next((thing["spec"] for thing in (change.old, change.new) if thing is not None), {})
-        if change.new is None or (change.old and change.old["spec"]["pod"] != change.new["spec"]["pod"]):
-            users = [one for one in self.sandboxes() if holder["address"] in one.addresses and one.pod_uid == holder["pod"]["uid"]]
-            if users:
-                self.violations.append(f"{holder['address']} was freed or handed on while {holder['pod']['name']} used it")
-        if change.new is None or change.old is not None:
-            return
-        address, client = parse_address(holder["address"]), next((c for c in self.clients() if c.name == change.by), None)
-        if client is None:
-            return
-        known = client.seen.get(spider.RESERVED, 0)
-        for one in self.twin.of(spider.RESERVED):
-            told = int(one["metadata"]["resourceVersion"]) <= known
-            if told and address.value in RangeSet.parse(FAMILY, one["spec"]["ips"]):
-                self.violations.append(f"{address} is reserved by {one['metadata']['name']} and was given out")
-        leader = next(leader for leader in self.leaders if leader.api is client)
-        declared = [leader.controller.world.pools.store.get(holder["pool"])]
-        now = self.twin.objects.get((spider.POOLS, "", holder["pool"]))
-        texts = [one.spec.ips or [] for one in declared if one is not None] + ([now["spec"].get("ips", [])] if now else [])
-        if not any(address.value in RangeSet.parse(FAMILY, ranges) for ranges in texts):
-            self.violations.append(f"{address} is outside pool {holder['pool']}")
-
-    def _watch_book(self) -> None:
-        """Auto pools have no address that is not booked for them, and no two are booked one address."""
-        booked: dict[str, RangeSet] = {}
-        for subnet in self.twin.of(spider.SUBNETS):
-            text = subnet.get("status", {}).get("controlledIPPools")
-            for name, entry in (json.loads(text) if text else {}).items():
-                if entry.get("application"):
-                    ranges = RangeSet.parse(FAMILY, entry["ips"])
-                    twice = [other for other, theirs in booked.items() if other != name and theirs.intersect(ranges).spans]
-                    self.violations += [f"{name} and {other} are booked the same addresses" for other in twice]
-                    booked[name] = booked[name].union(ranges) if name in booked else ranges
-        for pool in self.twin.of(spider.POOLS):
-            name = pool["metadata"]["name"]
-            if name.startswith("auto-") and "deletionTimestamp" not in pool["metadata"]:
-                outside = RangeSet.parse(FAMILY, pool["spec"]["ips"]).subtract(booked.get(name, RangeSet(FAMILY)))
-                if outside.spans:
-                    self.violations.append(f"{name} has {outside.texts()}, which is not booked for it")
-
     # ---- the end ----
 
     def settle(self, rounds: int = 24) -> None:
@@ -324,7 +260,7 @@ class Cluster:
                 for index in range(len(node.ended)):
                     self.late_del(name, index)
             self.pass_time(8.0)
-            self.look()
+            self.invariants.look()
 
     def writes_of_a_new_leader(self) -> list[str]:
         """What a leader writes that finds everything done: it looks at every object once."""

@@ -13,7 +13,8 @@ from netmgr.api import spider
 from netmgr.api.meta import Json
 from netmgr.kube import paths
 from tests.cases import lives
-from tests.unit.lives.cluster import FAMILY, SPACE
+from tests.unit.lives.cluster import SPACE
+from tests.unit.lives.invariants import FAMILY
 from tests.unit.lives.rules import INDEX, Misfortunes
 
 SUBNETS = {"s": "10.250.0", "t": "10.250.1"}
@@ -125,4 +126,4 @@ def wanted(owner: Json) -> int:
 # The sockets of an agent that was killed end with its process; here the collector finds them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 TestAutoPools = AutoPools.TestCase
-TestAutoPools.settings = lives(few=60, many=3000, steps=40)
+TestAutoPools.settings = lives(few=40, many=3000, steps=40)

@@ -34,17 +34,27 @@ class Releases(Misfortunes):
         self.stateful_set = cluster.workload("StatefulSet", paths.STATEFUL_SETS, "db", 2, FROM_POOL)
         self.made = 0
 
-    @rule(node=NODE)
-    def a_replica_is_bound(self, node: str) -> None:
+    def starts(self, node: str) -> None:
+        """What is bound runs, if nothing is in the way."""
+        self.cluster.pass_time(0.1)
+        self.cluster.kubelet(node)
+        self.cluster.pass_time(0.1)
+
+    @rule(node=NODE, at_once=st.booleans())
+    def a_replica_is_bound(self, node: str, at_once: bool) -> None:
         if len(self.cluster.pods()) < 8:
             self.made += 1
             self.cluster.bind_pod(self.replica_set, "ReplicaSet", f"web-rs-{self.made}", "web", node, FROM_POOL)
+            if at_once:
+                self.starts(node)
 
-    @rule(node=NODE, ordinal=st.integers(0, 2))
-    def an_ordinal_is_bound(self, node: str, ordinal: int) -> None:
+    @rule(node=NODE, ordinal=st.integers(0, 2), at_once=st.booleans())
+    def an_ordinal_is_bound(self, node: str, ordinal: int, at_once: bool) -> None:
         there = (paths.PODS, SPACE, f"db-{ordinal}") in self.cluster.twin.objects
         if not there and ordinal < self.replicas():
             self.cluster.bind_pod(self.stateful_set, "StatefulSet", f"db-{ordinal}", "db", node, FROM_POOL)
+            if at_once:
+                self.starts(node)
 
     @rule(replicas=st.integers(0, 3))
     def the_stateful_set_is_scaled(self, replicas: int) -> None:
@@ -120,4 +130,4 @@ class Releases(Misfortunes):
 # The sockets of an agent that was killed end with its process; here the collector finds them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 TestReleases = Releases.TestCase
-TestReleases.settings = lives(few=60, many=3000, steps=40)
+TestReleases.settings = lives(few=40, many=3000, steps=40)
