@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from cni.config import Call
+from ipam.errors import AnnotationError
+from ipam.interfaces import parse_pod
+from ipam.networks import parse_networks
 from netmgr.api.workload import Pod
 from netmgr.kube.client import Api
 from netmgr.kube.errors import ApiError, NotFound
@@ -42,9 +45,26 @@ class ApiPodFacts:
         for condition in pod.status.conditions or ():
             if condition.type == CONDITION and condition.message:
                 return condition.message
-        return "the controller has not said why; look at the Deployment netmgr-controller"
+        return unspoken(pod, call) or "the controller has not said why; look at the Deployment netmgr-controller"
 
     async def _read(self, call: Call) -> Pod | None:
         if not call.pod_namespace or not call.pod_name:
             return None
         return await self._api.get(named(PODS, call.pod_name, namespace=call.pod_namespace), Pod)
+
+
+def unspoken(pod: Pod, call: Call) -> str:
+    """Why nobody gives the interface an address, as far as the Pod itself tells; empty where it does not."""
+    notes, name = pod.metadata.annotations or {}, call.key.ifname
+    try:
+        networks = {one.interface: one.reference for one in parse_networks(notes, call.pod_namespace)}
+        asked = parse_pod(notes, call.pod_namespace, {}, {})
+    except AnnotationError as error:
+        return str(error)
+    if name in asked.absent:
+        return f"annotation {asked.listed_in} has no entry for {name}; add one for each interface that netmgr gives an address to"
+    if any(one.interface == name for one in asked.nics):
+        return ""
+    if name in networks:
+        return f"{name} is of network {networks[name]}; look whether it exists and whether its ipam.type is netmgr-ipam"
+    return f"no annotation of the Pod speaks of an interface {name}; name it in ipam.spidernet.io/ippools"

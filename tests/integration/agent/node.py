@@ -21,9 +21,10 @@ from cni.attachments import boot_id
 from ipam.prefix import allocation_name, parse_address
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
 from netmgr.api.delegation import DELEGATIONS, GROUP_VERSION, NodeDelegation
+from netmgr.api.meta import PartialObject
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
-from netmgr.kube.paths import named
+from netmgr.kube.paths import PODS, in_namespace, named
 from tests.integration.apiserver import ApiServer
 from tests.waiting import eventually
 
@@ -190,6 +191,12 @@ class Node:
             "spec": spec,
         }
         return self._ask(lambda api: api.create(ALLOCATIONS, body, IPAllocation))
+
+    def create_pod(self, name: str, annotations: dict[str, str]) -> None:
+        """A Pod at the API server; calls name it by this name."""
+        container = {"name": "c", "image": "nginx"}
+        body = {"metadata": {"name": name, "annotations": annotations}, "spec": {"containers": [container], "nodeName": self.name}}
+        self._ask(lambda api: api.create(in_namespace(PODS, "default"), body, PartialObject))
 
     def delegate(self, *pod_uids: str) -> None:
         """What the controller writes about Pods that no rule covers."""

@@ -89,6 +89,25 @@ def test_two_routed_interfaces_share_no_default_route(live: Node) -> None:
     assert {one["dst"] for one in json.loads(out)["routes"]} == {"0.0.0.0/0"}
 
 
+@pytest.mark.parametrize(
+    ("pod", "ifname", "annotations", "words"),
+    [
+        ("told-1", "eth0", {"ippools": '[{"interface":"net1","ipv4":["p"]}]'}, "ippools has no entry for eth0"),
+        ("told-2", "net9", {"ippool": '{"ipv4":["p"]}'}, "no annotation of the Pod speaks of an interface net9"),
+        ("told-3", "net1", {"ippool": "nonsense"}, "is not JSON"),
+    ],
+)
+def test_an_interface_that_nobody_speaks_for_says_so(
+    node: Node, pod: str, ifname: str, annotations: dict[str, str], words: str
+) -> None:
+    node.start_agent("--add-deadline", "0.5")
+    node.create_pod(pod, {f"ipam.spidernet.io/{key}": value for key, value in annotations.items()})
+
+    code, out = node.cni("ADD", "c1", pod, ifname=ifname)
+
+    assert (code, words in out) == (1, True), out
+
+
 def test_an_interface_of_another_pods_name_waits_and_says_so(node: Node) -> None:
     node.start_agent("--add-deadline", "0.5")
     node.bind("10.67.0.5", "pod-a")
