@@ -7,8 +7,11 @@ cleaned. What is there without our label stays: somebody else made it.
 from __future__ import annotations
 
 from netmgr.api.allocation import ALLOCATIONS, IPAllocation
+from netmgr.api.delegation import DELEGATIONS, NodeDelegation
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import POOLS, SUBNETS
+from netmgr.api.workload import Pod
+from netmgr.controller import codec
 from netmgr.install.adopting import is_adopted, is_ours
 from netmgr.install.installing import Installer, Progress, Rollout, Written, until
 from netmgr.install.objects import (
@@ -77,6 +80,22 @@ class Remover:
             more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
             raise InUseError(
                 f"{len(held)} addresses are in use: {first}{more}; delete these Pods' applications first. Nothing was removed"
+            )
+        await self._refuse_delegated()
+
+    async def _refuse_delegated(self) -> None:
+        """Without netmgr's plugin nobody would tell the fallback plugin of their end."""
+        try:
+            listed = {uid for one in await self.api.list(DELEGATIONS, NodeDelegation) for uid in one.spec.pods}
+        except NotFound:
+            return
+        pods = [one for one in await self.api.list(paths.PODS, Pod) if codec.holder_uid(one) in listed] if listed else []
+        if pods:
+            first = ", ".join(f"{one.metadata.namespace}/{one.metadata.name}" for one in pods[:NAMED])
+            more = f" and {len(pods) - NAMED} more" if len(pods) > NAMED else ""
+            raise InUseError(
+                f"{len(pods)} Pods have addresses of the fallback plugin through netmgr: {first}{more}; give the nodes another CNI "
+                "configuration and have these Pods made again, or delete them. Nothing was removed"
             )
 
     async def _clean_nodes(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from netmgr.api.delegation import DELEGATIONS, NodeDelegation
+from netmgr.install.objects import Settings
+from netmgr.install.removing import InUseError, Remover
 from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.errors import NotFound
@@ -174,6 +176,15 @@ def test_an_address_that_the_other_plugin_has_given_out_is_not_given_out_again(a
         alone.delete(paths.PODS, "foreign")
 
         assert set(alone.held(2)) == {"10.77.0.1", "10.77.0.2"}
+
+
+def test_uninstall_is_refused_while_pods_live_by_the_other_plugin(alone: Cluster) -> None:
+    with alone.controller("one", "--fallback", "delegate:calico-ipam"):
+        foreign = foreign_pod(alone, "foreign")
+        eventually(lambda: listed(alone), lambda pods: pods == [foreign], within=20)
+
+    with pytest.raises(InUseError, match=f"1 Pods have addresses of the fallback plugin.*{alone.namespace}/foreign"):
+        alone.call(lambda api: Remover(api, Settings(), lambda _: None)._refuse_in_use())
 
 
 def report(cluster: Cluster, pod: str, address: str) -> None:
