@@ -352,7 +352,10 @@ CONFORMANCE: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "Pods without our annotations never reach it",
-            (WEBHOOK + "test_workloads.py::test_pods_without_our_annotations_never_reach_the_webhook",),
+            (
+                WEBHOOK
+                + "test_workloads.py::test_pods_without_our_annotations_and_pods_of_a_judged_template_never_reach_the_webhook",
+            ),
         ),
         Row(
             "of two concurrent creates that overlap the loser says why",
