@@ -66,7 +66,7 @@ class Settings:
     metrics_port: int = 9473
     agent_metrics_port: int = 9474
     follow: tuple[str, ...] = ()
-    webhook_port: int = 5722
+    webhook_port: int = 9475
     fallback: Fallback = NO_FALLBACK
 
     def __post_init__(self) -> None:

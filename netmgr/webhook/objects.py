@@ -95,11 +95,12 @@ class Objects:
         one = decoded(request.old_object, TYPES.get(request.kind.kind))
         if one is None or one.metadata.deletion_timestamp or isinstance(one, SpiderReservedIP):
             return Answer()
+        name = one.metadata.name  # a request to delete a whole collection names none
         if isinstance(one, SpiderSubnet):
-            words = admission.subnet_in_use(request.name, sorted(self._pools_of(one)))
+            words = admission.subnet_in_use(name, sorted(self._pools_of(one)))
             return Answer((words,) if words else ())
-        held = [f"{a.spec.address} ({codec.held_by(a)})" for _, a in sorted(self.world.by_pool.get(request.name, {}).items())]
-        if words := admission.pool_in_use(request.name, application_of(one), held):
+        held = [f"{a.spec.address} ({codec.held_by(a)})" for _, a in sorted(self.world.by_pool.get(name, {}).items())]
+        if words := admission.pool_in_use(name, application_of(one), held):
             return Answer((words,))
         return Answer()
 

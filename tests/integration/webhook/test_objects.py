@@ -211,6 +211,8 @@ def test_a_pool_in_use_is_not_deleted_and_says_who_uses_it(cluster: Installed) -
     with cluster.asked():
         address = in_use(cluster)
         words = refused_deletion(cluster, spider.POOLS, "one")
+        of_all = refused(cluster, lambda api: api.delete(spider.POOLS))
+    assert "SpiderIPPool one: 1 addresses are in use" in of_all
     assert f"SpiderIPPool one: 1 addresses are in use: {address} ({cluster.namespace}/app-rs-1)" in words
     assert "delete these Pods' applications" in words
 
