@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 LAB ?= single-tor
+MINUTES ?= 15
 PACKAGES := busybox-static conntrack containerd containernetworking-plugins curl ethtool frr gcc iproute2 iptables libc6-dev musl-tools nftables nginx \
 	openssl procps python3 python3-venv runc socat util-linux
 
@@ -52,11 +53,13 @@ bench-curves: setup ## measure how cost grows with claims, pools and watches; lo
 	@$(VENV)/python -m tests.bench --curves
 crds: setup ## print the CustomResourceDefinitions
 	$(VENV)/netmgr crds
+soak: setup ## churn and kills in the lab (MINUTES=15, SEED= repeats a run); prints figures, also in build/soak.json
+	MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) $(VENV)/pytest -s tests/e2e/test_soak.py
 nightly: setup ## the long tests
-	HYPOTHESIS_PROFILE=nightly $(VENV)/pytest tests
+	HYPOTHESIS_PROFILE=nightly MINUTES=$(MINUTES) $(VENV)/pytest --timeout=7200 tests
 	@$(MAKE) --no-print-directory bench-curves
 clean: ## end all labs and remove all that was built
 	@if [ -x $(VENV)/netmgr ]; then $(VENV)/netmgr lab down --all; fi
 	rm -rf .venv build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench bench-curves crds nightly clean
+.PHONY: help setup .packages fmt lint types unit integration e2e test check demo lab lab-down bench bench-curves crds soak nightly clean

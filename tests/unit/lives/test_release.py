@@ -85,6 +85,12 @@ class Releases(Misfortunes):
     def a_pause_process_dies(self, node: str, index: int) -> None:
         self.cluster.end_sandbox(node, index)
 
+    @rule(node=NODE, index=INDEX)
+    def a_sandbox_is_made_again_before_the_old_ones_del(self, node: str, index: int) -> None:
+        self.cluster.end_sandbox(node, index)
+        self.starts(node)
+        self.cluster.late_del(node, -1)
+
     @rule(node=NODE)
     def an_agent_is_killed(self, node: str) -> None:
         self.cluster.kill_agent(node)
