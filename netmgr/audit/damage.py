@@ -176,8 +176,8 @@ def of_places(view: LiveView) -> Iterator[Damage]:
 
 
 def of_books(view: LiveView) -> Iterator[Damage]:
-    """Entries of subnets' books without a pool."""
-    pools = {pool.metadata.name for pool in view.pools}
+    """Entries of subnets' books without a pool; not while addresses of that pool are in use (`outside-pool` tells of these)."""
+    pools = {pool.metadata.name for pool in view.pools} | {one.spec.pool for one in view.allocations}
     for subnet in view.subnets:
         for pool, owner in view.books.get(subnet.metadata.name, {}).items():
             if pool not in pools:

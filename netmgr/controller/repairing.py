@@ -84,6 +84,9 @@ class Repairs:
         except (Conflict, NotFound) as error:
             log.info("repair_overtaken kind=%s object=%s error=%s", one.kind, one.name, error)
             return False
+        except ApiError as error:  # the others are none the worse for it
+            log.warning("repair_failed kind=%s object=%s error=%s", one.kind, one.name, error)
+            return False
         if not done:
             return False
         log.warning("repaired kind=%s object=%s found=%s", one.kind, one.name, one.message)

@@ -41,6 +41,7 @@ def pod(uid: str = "u", phase: str = "Running", deleted: str | None = None) -> P
 
 POOL = SpiderIPPool(metadata=Meta(name="p", finalizers=[FINALIZER]), spec=PoolSpec(subnet="10.0.0.0/24"))
 SUBNET = SpiderSubnet(metadata=Meta(name="s"), spec=SubnetSpec(subnet="10.0.0.0/24"))
+OTHER = msgspec.structs.replace(POOL, metadata=Meta(name="q"))
 BARE = msgspec.structs.replace(POOL, metadata=Meta(name="p"))
 GOOD = LiveView(
     now=NOW, allocations=(held(),), pods=(pod(),), pools=(POOL,), subnets=(SUBNET,), ranges={"p": RANGES}, books={"s": {"p": ""}}
@@ -83,6 +84,7 @@ def test_each_damage_is_found_alone(view: LiveView, expected: Kind) -> None:
         replace(GOOD, allocations=(held("Detached"),)),
         replace(GOOD, pods=(pod(deleted="x"),)),
         replace(GOOD, ownerless=frozenset({"p"})),
+        replace(GOOD, subnets=(SUBNET,), books={"s": {"p": "", "q": ""}}, pools=(POOL, OTHER)),
     ],
     ids=[
         "in use",
@@ -92,6 +94,7 @@ def test_each_damage_is_found_alone(view: LiveView, expected: Kind) -> None:
         "a DEL of a living Pod",
         "a Pod that is just ending",
         "a pool of nobody that is in use",
+        "a second pool in the book",
     ],
 )
 def test_what_is_on_its_way_is_no_damage(view: LiveView) -> None:
@@ -100,3 +103,8 @@ def test_what_is_on_its_way_is_no_damage(view: LiveView) -> None:
 
 def test_each_kind_says_what_is_done_about_it() -> None:
     assert set(REMEDY) == set(Kind)
+
+
+def test_a_range_is_not_given_back_while_addresses_of_its_vanished_pool_are_in_use() -> None:
+    view = replace(GOOD, pools=(), books={"s": {"p": "apps_v1_Deployment_default_a"}})
+    assert [one.kind for one in damages(view)] == [Kind.OUTSIDE_POOL]
