@@ -99,8 +99,8 @@ def release(addresses: tuple[Address, ...], kubeconfig: Path | None, dry_run: bo
     """Free addresses that nobody uses: of an ordinal that keeps one, or while it cools down.
 
     An address is freed on the two proofs that the controller asks for: its Pod is gone, finished or being deleted, and its node's
-    agent says that nothing is attached. The agent is asked if need be. Needs the rights of a cluster administrator (group
-    system:masters): the admission policy lets nobody else delete an IPAllocation.
+    agent says that nothing is attached. The agent is asked if need be. Needs the rights of a cluster administrator:
+    the admission policy lets nobody else delete an IPAllocation.
 
     With --output json: {"addresses": [{address, result, why}]}; result is freed, asked (dry run), free or refused.
 

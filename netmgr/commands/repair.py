@@ -38,7 +38,7 @@ def command(kubeconfig: Path | None, namespace: str, dry_run: bool, wait: float,
     """Compare allocations, pools, books, finalizers and Pods by live reads, and put right what the controller would.
 
     The leading controller does the same each five minutes. The rules are those of any event: an address is freed only when its Pod
-    is proved gone and nothing is attached. Freeing and deleting needs an administrator of the group system:masters. With --output
+    is proved gone and nothing is attached. Freeing and deleting needs an administrator of the cluster. With --output
     json: {"damage": [{kind, object, message, remedy, repaired}], "dryRun": ...}.
 
     Exit code: 0 nothing is wrong, or all was put right; 1 something is wrong still (or would be: --dry-run); 2 wrong usage.

@@ -19,6 +19,8 @@ from tests.integration.webhook.installed import ACCOUNT, GROUPS, SETTINGS, Insta
 HERE, THERE = "10.75.0.1", "10.75.0.2"
 EDITOR = ("alice", ("editors",))
 LEASES = paths.in_namespace(paths.LEASES, SETTINGS.namespace)
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 As = Callable[[Any], Any]
 
 
@@ -118,12 +120,10 @@ def test_a_speaker_writes_the_state_of_its_own_node(cluster: Installed, agent: A
 
 
 def test_whoever_else_may_write_by_rbac_still_may_not(cluster: Installed, agent: As) -> None:
-    """An editor of everything, who is not in system:masters."""
-    name = f"editors-{cluster.namespace}"
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "editors"}]
-    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
-    cluster.create(bindings, {"metadata": {"name": name}, "roleRef": role, "subjects": subjects})
+    """An editor of our kinds, who is no administrator of the cluster."""
+    rules = [{"apiGroups": ["netmgr.io"], "resources": ["*"], "verbs": ["*"]}]
+    cluster.create(ROLES, {"metadata": {"name": "editors"}, "rules": rules})
+    bind(cluster, "editors", "editors")
     acts = (
         lambda api: api.create(allocation.ALLOCATIONS, held("10.75.0.3", "node-a"), IPAllocation),
         lambda api: api.delete(f"{allocation.ALLOCATIONS}/{HERE}"),
@@ -134,7 +134,24 @@ def test_whoever_else_may_write_by_rbac_still_may_not(cluster: Installed, agent:
             with pytest.raises(Forbidden, match="only the netmgr controller creates, changes and deletes allocations, not alice"):
                 cluster.as_user(*EDITOR, act)
     finally:
-        cluster.call(lambda api: api.delete(f"{bindings}/{name}"))
+        cluster.call(lambda api: api.delete(f"{BINDINGS}/editors"))
+        cluster.call(lambda api: api.delete(f"{ROLES}/editors"))
+
+
+def test_an_administrator_by_rbac_may_break_the_glass(cluster: Installed, agent: As) -> None:
+    """Such as kubeadm's, who is not in system:masters; the import needs it, too."""
+    bind(cluster, "owners", "cluster-admin")
+    try:
+        cluster.as_user("bob", ("owners",), lambda api: api.delete(f"{allocation.ALLOCATIONS}/{HERE}"))
+    finally:
+        cluster.call(lambda api: api.delete(f"{BINDINGS}/owners"))
+
+
+def bind(cluster: Installed, group: str, role: str) -> None:
+    """Give a group a ClusterRole."""
+    what = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    whom = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}]
+    cluster.create(BINDINGS, {"metadata": {"name": group}, "roleRef": what, "subjects": whom})
 
 
 def test_the_controller_creates_and_deletes_allocations(cluster: Installed) -> None:
