@@ -81,15 +81,16 @@ class NodeFacts:
     boot_id: str = ""
 
 
-def fence(node: NodeFacts, *, held_in_boot: str, asked: datetime | None, grace: timedelta | None, now: datetime) -> Fence:
+def fence(node: NodeFacts, *, held_in: frozenset[str], asked: datetime | None, grace: timedelta | None, now: datetime) -> Fence:
     """Why nothing of a holder can still run on a node whose agent is silent; empty where that is not proved.
 
     A Node that is NotReady or gone proves nothing by itself: its containers may run on behind a broken link. `grace`, which
-    counts from the moment the agent was `asked`, is the administrator's word that they do not run longer than that.
+    counts from the moment the agent was `asked`, is the administrator's word that they do not run longer than that. `held_in` are
+    all boots of the node in which the holder may have been attached: a Pod outlives a reboot, and is attached again after it.
     """
     if node.out_of_service:
         return Fence.OUT_OF_SERVICE
-    if held_in_boot and node.boot_id and node.boot_id != held_in_boot:
+    if held_in and node.boot_id and node.boot_id not in held_in:
         return Fence.REBOOTED
     lost = not (node.exists and node.ready)
     if lost and grace is not None and asked is not None and now - asked >= grace:

@@ -57,6 +57,13 @@ def is_detached(allocation: IPAllocation) -> bool:
     return allocation.status.phase == DETACHED and allocation.status.pod_uid == allocation.spec.pod.uid
 
 
+def is_of_another_boot(allocation: IPAllocation, boot: str) -> bool:
+    """Whether the API server does not know yet that its holder may be attached in this boot: it would take a reboot for its end."""
+    spec, status = allocation.spec, allocation.status
+    known = {spec.boot_id, status.boot_id if status.pod_uid == spec.pod.uid else ""}
+    return bool(spec.boot_id) and boot not in known
+
+
 class NodeAllocations:
     """Feed `changed` from the reflector; ask `ready`; wait with `arrival`."""
 

@@ -16,7 +16,7 @@ from cni.lookup import RouteLookup
 from cni.protocol import Answer, HandOver, HandOverEach
 from cni.result import ipam_result, main_result
 from ipam.prefix import Address, parse_address
-from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached
+from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached, is_of_another_boot
 from netmgr.agent.delegating import Delegating
 from netmgr.agent.reports import Reports
 from netmgr.agent.wiring import unwire, wire
@@ -113,7 +113,8 @@ class Answering:
     async def _attach(self, call: Call, sandbox: Sandbox, allocations: list[IPAllocation]) -> bytes:
         await self._reports.settle(sandbox)
         for one in allocations:
-            if is_detached(one) or self._reports.may_be_reported(one.metadata.name):
+            stale = is_of_another_boot(one, self._store.boot)
+            if stale or is_detached(one) or self._reports.may_be_reported(one.metadata.name):
                 await self._reports.take_back(one)
         grants = tuple(grant_of(one) for one in allocations)
         addresses = [parse_address(grant.address) for grant in grants]

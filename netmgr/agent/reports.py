@@ -13,7 +13,7 @@ import msgspec
 
 from cni.attachments import Attachment, AttachmentStore, Grant
 from cni.config import AttachmentKey
-from netmgr.agent.allocations import Sandbox
+from netmgr.agent.allocations import Sandbox, is_of_another_boot
 from netmgr.api.allocation import ALLOCATIONS, BOUND, DETACHED, AllocationSpec, IPAllocation
 from netmgr.api.meta import Json
 from netmgr.kube.backoff import Backoff
@@ -55,13 +55,14 @@ class Reports:
             self._store.forget(one.key)
 
     async def take_back(self, allocation: IPAllocation) -> None:
-        """The allocation is attached again: its holder's `Detached` is void. Needs a request only where one was sent."""
+        """The allocation is attached again, in this boot: its `Detached` is void. Needs a request only where that was sent."""
         name, uid, pod = allocation.metadata.name, allocation.metadata.uid, allocation.spec.pod.uid
 
         def change(now: IPAllocation) -> Json | None:
             if now.metadata.uid != uid or now.spec.pod.uid != pod:
                 raise Conflict(f"take back {name}", _changed())
-            return {"status": _status(BOUND, pod, "", self._store.boot)} if now.status.phase == DETACHED else None
+            stale = now.status.phase == BOUND and is_of_another_boot(now, self._store.boot)
+            return {"status": _status(BOUND, pod, "", self._store.boot)} if stale or now.status.phase == DETACHED else None
 
         await update(self._api, named(ALLOCATIONS, name), IPAllocation, change, subresource="status")
         self._reported.discard(name)

@@ -53,8 +53,14 @@ async def fenced(world: World, one: IPAllocation, grace: timedelta | None) -> Fe
     except NotFound:
         facts = NodeFacts(exists=False, ready=False)
     asked = time_of(one.status.releasing_since) if one.status.pod_uid == one.spec.pod.uid else None
-    found = fence(facts, held_in_boot=one.spec.boot_id, asked=asked, grace=grace, now=world.api.server_time())
+    found = fence(facts, held_in=boots_of(one), asked=asked, grace=grace, now=world.api.server_time())
     return Fence.NONE if found is Fence.GRACE and await is_heard_of(world, one.spec.node_name) else found
+
+
+def boots_of(one: IPAllocation) -> frozenset[str]:
+    """Boots in which the holder may have been attached: that of the claim, and what its agent wrote when it attached it again."""
+    reported = one.status.boot_id if one.status.pod_uid == one.spec.pod.uid else ""
+    return frozenset({one.spec.boot_id, reported} - {""})
 
 
 async def is_heard_of(world: World, node: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cni.attachments import boot_id
 from tests.integration.agent.node import Node, run
 from tests.waiting import eventually
 
@@ -212,7 +213,14 @@ def test_after_a_reboot_what_is_not_attached_is_reported(live: Node) -> None:
     eventually(lambda: live.phase("10.60.0.12"), lambda phase: phase == "Detached", within=10)
 
     assert live.cni("ADD", "c1", "pod-a")[0] == 0
-    assert live.phase("10.60.0.12") == ""
+    assert (live.phase("10.60.0.12"), live.allocation("10.60.0.12").status.boot_id) == ("", boot_id())
+
+
+def test_an_add_that_waited_since_before_the_agent_looked_says_in_which_boot_the_pod_is_attached(live: Node) -> None:
+    threading.Timer(0.5, lambda: live.bind("10.60.0.115", "pod-a", boot="another-boot")).start()
+
+    assert live.cni("ADD", "c1", "pod-a")[0] == 0
+    assert (live.phase("10.60.0.115"), live.allocation("10.60.0.115").status.boot_id) == ("", boot_id())
 
 
 def test_an_allocation_that_vanishes_takes_the_route_and_brings_it_back(live: Node) -> None:

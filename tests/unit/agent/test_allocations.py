@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from netmgr.agent.allocations import NodeAllocations, is_given_up
+from netmgr.agent.allocations import NodeAllocations, is_given_up, is_of_another_boot
 from netmgr.api.allocation import AllocationSpec, AllocationStatus, Claimant, HolderPod, IPAllocation
 from netmgr.api.meta import Meta
 from netmgr.kube.store import EventKind
@@ -53,3 +53,18 @@ def test_siblings_are_answered_ipv4_first() -> None:
 )
 def test_only_a_confirmed_release_is_final(status: AllocationStatus, given_up: bool) -> None:
     assert is_given_up(allocation("10.0.0.1", status=status)) is given_up
+
+
+@pytest.mark.parametrize(
+    ("status", "boot", "unknown"),
+    [
+        (AllocationStatus(), "boot", False),
+        (AllocationStatus(), "later-boot", True),
+        (AllocationStatus(pod_uid="u", boot_id="later-boot"), "later-boot", False),
+        (AllocationStatus(pod_uid="other", boot_id="later-boot"), "later-boot", True),
+    ],
+)
+def test_an_attachment_in_a_boot_that_the_api_server_does_not_know_of_is_written_down(
+    status: AllocationStatus, boot: str, unknown: bool
+) -> None:
+    assert is_of_another_boot(allocation("10.0.0.1", status=status), boot) is unknown
