@@ -56,7 +56,8 @@ class Delegations:
                 body: Json = {"metadata": {"resourceVersion": version}, "spec": spec}
                 self._read(await self.world.api.merge_patch(named(DELEGATIONS, node), body, NodeDelegation))
             else:
-                body = {"apiVersion": GROUP_VERSION, "kind": "NodeDelegation", "metadata": {"name": node}, "spec": spec}
+                meta = {"name": node, "ownerReferences": self._owner(node)}
+                body = {"apiVersion": GROUP_VERSION, "kind": "NodeDelegation", "metadata": meta, "spec": spec}
                 self._read(await self.world.api.create(DELEGATIONS, body, NodeDelegation))
         except NotFound:
             self._written.pop(node, None)
@@ -71,6 +72,11 @@ class Delegations:
             self._written[node] = (found.metadata.resource_version, frozenset())
         else:
             log.info("delegated node=%s pods=%d", node, len(pods))
+
+    def _owner(self, name: str) -> list[Json]:
+        """The list goes with its Node object."""
+        node = self.world.nodes.store.get(name)
+        return [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": node.metadata.uid}] if node is not None else []
 
     def _read(self, one: NodeDelegation) -> None:
         self._written[one.metadata.name] = (one.metadata.resource_version, frozenset(one.spec.pods))
