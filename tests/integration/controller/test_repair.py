@@ -196,7 +196,7 @@ def events(cluster: Cluster, reason: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MENDED)
-def test_a_damage_is_found_and_put_right_and_then_gone(cluster: Cluster, name: str) -> None:
+def test_a_damage_is_said_in_a_dry_run_and_then_put_right(cluster: Cluster, name: str) -> None:
     kind, case = name.split(maxsplit=1)[0], MENDED[name]
     cluster.pool(pool(cluster), PREFIX, "10.73.1.1-10.73.1.4")
     case.make(cluster)
