@@ -134,6 +134,8 @@ def _nics(pod: Mapping[str, str], namespace: str, attachments: Mapping[str, Atta
         known = attachments.get(one.reference)
         if known is not None and known.ours:
             nics.append(Nic(one.interface, one.reference, known.pools, known.clean_gateway))
+        elif known is None and one is default:  # without Multus nobody reads the annotation, and eth0 is the cluster's own
+            nics.append(Nic(one.interface, one.reference if attachments else ""))
     return nics if default is not None else [Nic(DEFAULT_INTERFACE), *nics]
 
 

@@ -85,6 +85,12 @@ def test_eth0_of_a_network_that_is_not_ours_asks_for_nothing() -> None:
     assert found.nics == ()
 
 
+@pytest.mark.parametrize(("lan", "network"), [(None, ""), (OURS, "kube-system/missing")], ids=["without Multus", "with Multus"])
+def test_eth0_of_a_network_without_definition_follows_the_other_rules(lan: Attachment | None, network: str) -> None:
+    found = request({DEFAULT_NETWORK: "missing", P + "ippool": '{"ipv4":["a"]}'}, lan)
+    assert (asked(found), found.nics[0].network) == ({"eth0": (POOL, ("a",))}, network)
+
+
 def test_the_default_networks_pools_are_eth0s() -> None:
     found = request({DEFAULT_NETWORK: "macvlan"}, macvlan=LAN)
     assert asked(found) == {"eth0": (NETWORK, ("lan",))}
