@@ -20,6 +20,7 @@ from netmgr.api.endpoint import ENDPOINTS
 from netmgr.api.meta import Json, PartialObject
 from netmgr.api.spider import SpiderIPPool, SpiderReservedIP, SpiderSubnet
 from netmgr.api.workload import Pod
+from netmgr.controller.kinds import KINDS
 from netmgr.install.objects import Settings, objects, path_of
 from netmgr.kube import paths
 from netmgr.kube.client import Api
@@ -249,11 +250,14 @@ class Cluster:
         return eventually(lambda: self.refusal(pod), bool, what="a reason on the Pod")
 
     def clean(self, *collections: str) -> None:
-        """Remove cluster-scoped objects: other tests use the same API server. No controller recorded what no page explains."""
+        """Remove workloads, Pods and cluster-scoped objects: other tests use the same API server, and the next controller would
+        serve what this test left. No controller recorded what no page explains.
+        """
         logs = {path.name: path.read_text() for path in self.folder.glob("controller-*.log")}
         assert [name for name, text in logs.items() if "reason_not_listed" in text] == []
 
         async def remove(api: Api) -> None:
+            await remove_workloads(api)
             await remove_endpoints(api)
             for collection in (allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, spider.RESERVED, *collections):
                 for one in await api.list(collection, PartialObject):
@@ -268,6 +272,13 @@ class Cluster:
 
 
 CLUSTER_SCOPED = frozenset({allocation.ALLOCATIONS, spider.POOLS, spider.SUBNETS, spider.RESERVED})
+
+
+async def remove_workloads(api: Api) -> None:
+    """All that runs Pods and all Pods, in all namespaces."""
+    for collection in (*(kind.collection for kind in KINDS.values()), paths.PODS):
+        for namespace in {one.metadata.namespace for one in await api.list(collection, PartialObject)}:
+            await api.delete(paths.in_namespace(collection, namespace), options={"gracePeriodSeconds": 0})
 
 
 async def remove_endpoints(api: Api) -> None:

@@ -13,6 +13,7 @@ WANTS = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}'}
 
 def ready(cluster: Cluster) -> Cluster:
     third_parties.install(cluster)
+    third_parties.forget(cluster)
     cluster.subnet("s", "10.66.0.0/16", "10.66.1.0-10.66.1.255")
     return cluster
 

@@ -36,6 +36,18 @@ def install(cluster: Cluster) -> None:
         eventually(lambda p=path: cluster.call(lambda api: served(api, p)), bool, what=f"{plural} are served")  # type: ignore[misc]
 
 
+def forget(cluster: Cluster) -> None:
+    """Remove what earlier tests made of these kinds."""
+
+    async def remove(api: Api) -> None:
+        for group, version, plural, _, _ in KINDS:
+            collection = f"/apis/{group}/{version}/{plural}"
+            for namespace in {one.metadata.namespace for one in await api.list(collection, PartialObject)}:
+                await api.delete(paths.in_namespace(collection, namespace))
+
+    cluster.call(remove)
+
+
 async def served(api: Api, path: str) -> bool:
     try:
         await api.list(path, PartialObject)
