@@ -23,6 +23,8 @@ from netmgr.kube.paths import named
 from netmgr.kube.update import update
 
 log = logging.getLogger(__name__)
+AT_ONCE = 4
+"""Reports under way: a node that is drained must not keep its own heartbeat, or others' Pods, waiting at the API server."""
 
 
 class Reports:
@@ -32,6 +34,7 @@ class Reports:
         self._api, self._store, self._known = api, store, known
         self._tasks: dict[AttachmentKey | str, asyncio.Task[None]] = {}
         self._reported: set[str] = set()
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     def released(self, one: Attachment) -> None:
         """An attachment has ended: report each of its addresses, then forget the record."""
@@ -105,7 +108,8 @@ class Reports:
         known = self._known.get(name)
         while True:
             try:
-                await update(self._api, named(ALLOCATIONS, name), IPAllocation, change, subresource="status", current=known)
+                async with self._turn:
+                    await update(self._api, named(ALLOCATIONS, name), IPAllocation, change, subresource="status", current=known)
             except NotFound:
                 return
             except (Unavailable, Conflict) as error:

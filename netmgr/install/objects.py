@@ -42,6 +42,7 @@ COLLECTIONS = {
     "ValidatingWebhookConfiguration": paths.VALIDATING_WEBHOOKS,
     "Deployment": paths.DEPLOYMENTS,
     "DaemonSet": paths.DAEMON_SETS,
+    "FlowSchema": "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
     "PodDisruptionBudget": "/apis/policy/v1/poddisruptionbudgets",
     "PoolAdvertisement": "/apis/netmgr.io/v1alpha1/pooladvertisements",
 }

@@ -137,3 +137,11 @@ def test_the_agents_arguments_say_what_the_node_gets() -> None:
     assert arguments(SETTINGS) == []
     chosen = Settings(ipam_only=True, ipam_as="spiderpool", spider_endpoints=True)
     assert arguments(chosen) == ["--spider-endpoints", "--ipam-only", "--ipam-as=spiderpool"]
+
+
+def test_a_lease_does_not_wait_behind_its_holders_own_work_in_the_api_server() -> None:
+    spec = next(one["spec"] for one in EVERYTHING if one["kind"] == "FlowSchema")
+    holders = {subject["serviceAccount"]["name"] for rule in spec["rules"] for subject in rule["subjects"]}
+    resources = [what["resources"] for rule in spec["rules"] for what in rule["resourceRules"]]
+    assert spec["priorityLevelConfiguration"] == {"name": "leader-election"}
+    assert (holders, resources) == ({"netmgr-controller", "netmgr-agent"}, [["leases"]])
