@@ -63,12 +63,14 @@ class Invariants:
                 self._given(change.new["spec"], *self.controllers()[change.by])
 
     def _ended(self, change: Change) -> None:
-        """Nothing is freed or handed on while its holder uses it."""
-        if change.old is None or (change.new is not None and change.old["spec"]["pod"] == change.new["spec"]["pod"]):
+        """Nothing is freed, handed on or called unused while its holder uses it."""
+        stays = change.new is not None and change.old is not None and change.old["spec"]["pod"] == change.new["spec"]["pod"]
+        phase = (change.new or {}).get("status", {}).get("phase", "")
+        if change.old is None or (stays and phase not in {allocation.DETACHED, allocation.COOLING}):
             return
         address, holder = change.old["spec"]["address"], change.old["spec"]["pod"]
         if any(address in one.addresses and one.pod_uid == holder["uid"] for one in self.sandboxes()):
-            self.violations.append(f"{address} was freed or handed on while {holder['name']} used it")
+            self.violations.append(f"{address} was freed, handed on or called unused while {holder['name']} used it")
 
     def _given(self, spec: Json, client: TwinApi, controller: Controller) -> None:
         """What is given out is not reserved, as far as the controller was told, and is of its pool."""
