@@ -39,16 +39,16 @@ def test_a_pod_that_was_attached_again_after_a_reboot_is_not_proved_gone_by_that
     cluster.bind_pod(owner, "ReplicaSet", "web-rs-1", "web", "n1", FROM_POOL)
     cluster.kubelet("n1")
     cluster.pass_time(2.0)
-    assert len(cluster.sandboxes()) == 1
+    assert len(cluster.invariants.sandboxes()) == 1
     cluster.reboot("n1")
     cluster.start_agent("n1")
     cluster.pass_time(2.0)
     cluster.kubelet("n1")
     cluster.pass_time(2.0)
-    assert len(cluster.sandboxes()) == 1
+    assert len(cluster.invariants.sandboxes()) == 1
     cluster.kill_agent("n1")
     cluster.pass_time(SILENCE)
     force_delete(cluster, "web-rs-1")
     cluster.pass_time(SILENCE)
-    cluster.look()
-    assert cluster.violations == []
+    cluster.invariants.look()
+    assert cluster.invariants.violations == []
