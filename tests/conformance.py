@@ -291,6 +291,7 @@ CONFORMANCE: dict[str, tuple[Row, ...]] = {
             (
                 AGENT + "test_fallback.py::test_a_pod_that_no_rule_covers_is_answered_by_the_delegate_and_given_back_to_it",
                 AGENT + "test_fallback.py::test_del_while_the_agent_is_away_gives_the_address_back_to_the_delegate",
+                E2E + "test_fallback.py::test_an_application_without_a_rule_is_host_locals_and_one_with_a_rule_is_ours",
                 CONTROLLER + "test_fallback.py::test_a_pod_that_no_rule_covers_is_listed_for_its_node_and_gets_no_address_of_ours",
             ),
         ),
