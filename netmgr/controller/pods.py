@@ -81,6 +81,8 @@ class Pods:
             return Refusal("NoAgent", words)
         await self.claims.settle_doubts(pod, boot_id)
         choice = await self.choosing.choose(pod, self._missing(pod))
+        if self._runs_on_without_us(pod) and (isinstance(choice, Refusal) or not choice.delegate):
+            return None
         if isinstance(choice, Refusal):
             return choice
         if choice.delegate and not self._has(pod, DEFAULT_INTERFACE):  # else a rule covered it once, and the address is its own
@@ -90,6 +92,15 @@ class Pods:
             if refusal is not None:
                 return refusal
         return None
+
+    def _runs_on_without_us(self, pod: Pod) -> bool:
+        """Whether the Pod has its address from before netmgr: it needs none, and no word about rules that came after it.
+
+        The kubelet reports no address while a Pod has no sandbox, so one that is made anew is claimed for.
+        """
+        uid = pod.metadata.uid
+        ours = uid in self.world.by_pod or uid in self.world.claimed or self.world.is_delegated(pod)
+        return bool(pod.status.pod_ip) and not ours
 
     def _has(self, pod: Pod, interface: str) -> bool:
         """Whether an interface of the Pod has an address of ours."""

@@ -187,6 +187,13 @@ class Cluster:
         found = self.read_pool(pool)
         return found.status.total_ip_count if found else None
 
+    def runs_at(self, pod: str, address: str) -> None:
+        """What the kubelet reports of a Pod that has its address (an empty one: its sandbox is gone)."""
+        addresses = [{"ip": address}] if address else None
+        status = {"phase": "Running", "podIP": address or None, "podIPs": addresses}
+        path = paths.named(paths.PODS, pod, "status", namespace=self.namespace)
+        self.call(lambda api: api.merge_patch(path, {"status": status}, PartialObject))
+
     def detach(self, name: str) -> None:
         """What the agent reports after a DEL."""
         path = paths.named(allocation.ALLOCATIONS, name)

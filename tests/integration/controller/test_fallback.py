@@ -192,3 +192,19 @@ def report(cluster: Cluster, pod: str, address: str) -> None:
     path = paths.named(paths.PODS, pod, "status", namespace=cluster.namespace)
     body = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
     cluster.call(lambda api: api.merge_patch(path, body, NodeDelegation))
+
+
+def test_a_pod_that_runs_since_before_netmgr_is_left_alone_until_its_sandbox_is_made_anew(alone: Cluster) -> None:
+    everybody = {"ipam.spidernet.io/ippool": '{"ipv4":["for-newcomers"]}'}
+    alone.subnet("since-before", "10.69.0.0/16", "10.69.1.0-10.69.1.9")
+    alone.pool("for-newcomers", "10.69.0.0/16", "10.69.1.0-10.69.1.9")
+    foreign_pod(alone, "covered", everybody)
+    foreign_pod(alone, "uncovered")
+    for name, address in (("covered", "192.0.2.7"), ("uncovered", "192.0.2.8")):
+        alone.runs_at(name, address)
+    with alone.controller():
+        foreign_pod(alone, "newcomer", everybody)
+        assert {one.spec.pod.name for one in alone.held(1).values()} == {"newcomer"}
+        assert (alone.refusal("covered"), alone.refusal("uncovered")) == ("", "")
+        alone.runs_at("covered", "")
+        assert {one.spec.pod.name for one in alone.held(2).values()} == {"newcomer", "covered"}
