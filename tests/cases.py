@@ -1,4 +1,4 @@
-"""How many cases a property is tried with: few where somebody waits, many in `make nightly` (HYPOTHESIS_PROFILE=nightly)."""
+"""How many cases a property is tried with: few and the same where somebody waits, many each night (HYPOTHESIS_PROFILE=nightly)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 
 def fuzzed(few: int = 500, many: int = 10_000) -> settings:
     """Inputs that nobody should send."""
-    return settings(max_examples=many if NIGHTLY else few, deadline=None, suppress_health_check=SLOW)
+    examples = many if NIGHTLY else few
+    return settings(max_examples=examples, derandomize=not NIGHTLY, deadline=None, suppress_health_check=SLOW)
 
 
 def lives(few: int, many: int, steps: int) -> settings:
     """Sequences of what happens to a cluster."""
-    return settings(max_examples=many if NIGHTLY else few, stateful_step_count=steps, deadline=None, suppress_health_check=SLOW)
+    return settings(fuzzed(few, many), stateful_step_count=steps)
