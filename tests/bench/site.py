@@ -30,7 +30,7 @@ from netmgr.kube import paths
 from netmgr.kube.client import Api
 from netmgr.kube.config import load
 from netmgr.kube.errors import AlreadyExists
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiserver import ApiServer, free_port
 from tests.waiting import eventually
 
 T = TypeVar("T")
@@ -143,7 +143,16 @@ class Site:
         """A controller whose process has just begun."""
         self._controllers += 1
         identity = f"controller-{self._controllers}"
-        options = ("--kubeconfig", str(self._controller_config), "--namespace", NAMESPACE, "--identity", identity)
+        options = (
+            "--kubeconfig",
+            str(self._controller_config),
+            "--namespace",
+            NAMESPACE,
+            "--identity",
+            identity,
+            "--metrics-port",
+            str(free_port()),
+        )
         process = Process(self.folder / f"{identity}.log", "controller", *options)
         try:
             yield process
