@@ -35,20 +35,32 @@ def spool_of(socket: Path) -> Path:
 
 @contextmanager
 def taken(spool: Path) -> Iterator[list[AttachmentKey]]:
-    """The spooled DELs; the file goes when the block ends well. Blocks while a plugin writes its line."""
+    """The spooled DELs; the file goes when the block ends well. None while a plugin writes its line: look again later."""
     try:
         handle = os.open(spool, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         yield []
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not _locked(handle):
+            log.warning("spool_in_use spool=%s", spool)
+            yield []
+            return
         with os.fdopen(os.dup(handle), "rb") as lines:
             keys = [key for line in lines if (key := _parse(line))]
         yield keys
         spool.unlink(missing_ok=True)
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock, unless a plugin has it; a plugin that hangs must not stop the agent."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _parse(line: bytes) -> AttachmentKey | None:

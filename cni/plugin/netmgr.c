@@ -107,9 +107,10 @@ static int spool(void) {
         int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) return fail(11, "DEL: the node agent is away and its spool cannot be opened", strerror(errno));
         if (flock(fd, LOCK_EX) < 0) return fail(11, "DEL: cannot lock the spool", strerror(errno));
-        if (!fstat(fd, &here) && !stat(file, &there) && here.st_ino == there.st_ino && here.st_dev == there.st_dev)
-            return put(fd, line, n) ? fail(11, "DEL: cannot write the spool", strerror(errno)) : 0;
-        close(fd);                                         /* the agent has taken this file away: open the next one */
+        int ours = !fstat(fd, &here) && !stat(file, &there) && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+        int code = ours && put(fd, line, n) ? fail(11, "DEL: cannot write the spool", strerror(errno)) : 0;
+        close(fd);                                         /* lets go of the lock: GC comes here once for each attachment */
+        if (ours) return code;                             /* else the agent has taken this file away: open the next one */
     }
 }
 
@@ -255,9 +256,15 @@ static int del_each(ssize_t size) {
     size_t got;
     memcpy(list, answer + 1, size - 1);
     setenv("CNI_COMMAND", "DEL", 1);
-    for (char *p = list; *p;) {
-        char *type = p, *id = type + strlen(type) + 1, *ifname = id + strlen(id) + 1;
-        p = ifname + strlen(ifname) + 1;
+    for (char *p = list, *end = list + size - 1; p < end;) {
+        char *field[4] = { p };                            /* an answer that was cut off has no NUL behind its last field */
+        for (int i = 0; i < 3; i++) {
+            char *nul = memchr(field[i], 0, end - field[i]);
+            if (!nul) return fail(11, "GC: the node agent went away in the middle of its answer", "");
+            field[i + 1] = nul + 1;
+        }
+        char *type = field[0], *id = field[1], *ifname = field[2];
+        p = field[3];
         setenv("CNI_CONTAINERID", id, 1);
         setenv("CNI_IFNAME", ifname, 1);
         int code = run(type, &got);

@@ -161,6 +161,26 @@ def test_gc_gives_what_the_runtime_has_forgotten_back_to_the_delegate(falling: N
     assert (leased(falling), records(falling)) == (["10.98.0.3"], ["net.c2.eth0"])
 
 
+def test_gc_during_which_the_agent_dies_ends_and_spools_what_it_could_not_tell(node: Node) -> None:
+    node.start_agent("--fallback", "delegate:deadly")
+    assert node.agent is not None
+    deadly = node.build / "deadly"
+    printed = '{"cniVersion":"1.0.0","ips":[{"address":"10.98.1.2/24"}]}'
+    deadly.write_text(f"#!/bin/sh\n[ $CNI_COMMAND = ADD ] && echo '{printed}' || kill -9 {node.agent.pid} || true\n")
+    deadly.chmod(0o755)
+    node.delegate("pod-x", "pod-y")
+    config: dict[str, Any] = {"netns": NETNS, "ipam": ipam(node, "netmgr-ipam"), "cni.dev/valid-attachments": []}
+    node.cni("ADD", "c1", "pod-x", **config)
+    node.cni("ADD", "c2", "pod-y", **config)
+
+    collecting = node.start_call("GC", "", "", **config)
+
+    assert (collecting.communicate(timeout=20)[0], collecting.returncode) == ("", 0)
+    node.agent.wait(20)
+    node.start_agent()
+    eventually(lambda: records(node), lambda left: left == [], within=10)
+
+
 def test_our_own_pod_is_never_handed_over(falling: Node) -> None:
     falling.bind("10.60.1.2", "pod-a")
     falling.delegate("pod-x")
