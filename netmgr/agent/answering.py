@@ -1,11 +1,12 @@
-"""I/O: answers CNI calls from memory. ADD sends no request unless a `Detached` of ours must be taken back."""
+"""I/O: answers CNI calls from memory. ADD sends no request unless a `Detached` of ours, or an earlier boot, must be taken back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from cni import kernel
@@ -19,7 +20,7 @@ from ipam.prefix import Address, parse_address
 from netmgr.agent.allocations import NodeAllocations, Sandbox, grant_of, is_detached, is_of_another_boot
 from netmgr.agent.delegating import Delegating
 from netmgr.agent.reports import Reports
-from netmgr.agent.wiring import unwire, wire
+from netmgr.agent.wiring import in_thread, unwire, wire
 from netmgr.api.allocation import IPAllocation
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Answering:
         self._delegating = delegating
         self._deadline, self._facts, self._synced = deadline, facts, synced
         self._locks: dict[Sandbox, asyncio.Lock] = {}
+        self._users: Counter[Sandbox] = Counter()
         self._adding: Counter[Sandbox] = Counter()
         self._ended: dict[str, str] = {}
 
@@ -79,11 +81,10 @@ class Answering:
         if not call.pod_uid:
             raise BadRequest(f"ADD {call.key}: CNI_ARGS has no K8S_POD_UID; use containerd or CRI-O, which send it")
         sandbox = (call.pod_uid, call.key.ifname)
-        lock = self._locks.setdefault(sandbox, asyncio.Lock())
         self._adding[sandbox] += 1
         try:
             allocations = self._allocations.ready(sandbox) or await self._wait(call, sandbox)
-            async with lock:
+            async with self._alone(sandbox):
                 if allocations is None:
                     return await self._delegating.add(call)
                 return await self._attach(call, sandbox, allocations)
@@ -91,7 +92,19 @@ class Answering:
             self._adding[sandbox] -= 1
             if not self._adding[sandbox]:
                 del self._adding[sandbox]
-                self._locks.pop(sandbox, None)
+
+    @asynccontextmanager
+    async def _alone(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        """One ADD or DEL of a sandbox at a time: a late DEL must see what an ADD attaches, and never outrun its thread."""
+        lock = self._locks.setdefault(sandbox, asyncio.Lock())
+        self._users[sandbox] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[sandbox] -= 1
+            if not self._users[sandbox]:
+                del self._users[sandbox], self._locks[sandbox]
 
     async def _wait(self, call: Call, sandbox: Sandbox) -> list[IPAllocation] | None:
         """The Pod's allocations when they arrive; None where another IPAM plugin answers for it.
@@ -111,7 +124,7 @@ class Answering:
                 raise TryLater(f"{pod}: is being deleted or is gone, so it gets no address")
 
     async def _attach(self, call: Call, sandbox: Sandbox, allocations: list[IPAllocation]) -> bytes:
-        await self._reports.settle(sandbox)
+        await self._reports.settle(sandbox, [one.metadata.name for one in allocations])
         for one in allocations:
             stale = is_of_another_boot(one, self._store.boot)
             if stale or is_detached(one) or self._reports.may_be_reported(one.metadata.name):
@@ -138,7 +151,7 @@ class Answering:
         )
         if not call.is_main:
             return ipam_result(call.config, grants)
-        links = await asyncio.to_thread(wire, call, link, grants)
+        links = await in_thread(wire, call, link, grants)
         return main_result(call.config, grants, links)
 
     async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str, *, imported: bool) -> None:
@@ -153,7 +166,7 @@ class Answering:
         held = any(str(address) == grant.address for one in self._store.attached.values() for grant in one.grants)
         if earlier or (ended and not held):
             log.warning("stale_route_removed address=%s link=%s", address, found)
-            await asyncio.to_thread(kernel.remove_host_route, address, found)
+            await in_thread(kernel.remove_host_route, address, found)
             return
         raise KernelRefused(
             f"address {address}: the node still has a route to it over {found}, which is not this Pod's; "
@@ -161,24 +174,33 @@ class Answering:
         )
 
     async def _del(self, call: Call) -> bytes | HandOver:
-        if call.key not in self._store.attached:
-            await _remove_leftover(call.key)
-            return await self._delegating.delete(call)
-        await self.release(call.key)
-        return b""
+        if call.delegated is None and (theirs := self._delegating.sandbox_of(call.key)) is not None:
+            async with self._alone(theirs):
+                return await self._delegating.delete(call)
+        if call.key in self._store.attached or self._delegating.knows(call.key):
+            await self.release(call.key)
+            return b""
+        await _remove_leftover(call.key)
+        return await self._delegating.delete(call)
 
     async def release(self, key: AttachmentKey) -> None:
         """End an attachment: route, link, record, report. Unknown ones have ended already."""
-        if self._delegating.knows(key):
-            await self._delegating.ended(key)
-            return
+        if (theirs := self._delegating.sandbox_of(key)) is not None:
+            async with self._alone(theirs):
+                await self._delegating.ended(key)
+        elif key not in self._store.attached:
+            await _remove_leftover(key)
+        if (ours := self._store.attached.get(key)) is not None:
+            async with self._alone(ours.sandbox_of):
+                await self._end(key)
+
+    async def _end(self, key: AttachmentKey) -> None:
         one = self._store.attached.get(key)
         if one is None:
-            await _remove_leftover(key)
             return
         addresses = [parse_address(grant.address) for grant in one.grants]
         if one.link:
-            await asyncio.to_thread(unwire, one.link, addresses)
+            await in_thread(unwire, one.link, addresses)
         else:
             self._remember_links(addresses)
         if self._store.release(key) is None:

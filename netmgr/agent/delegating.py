@@ -10,7 +10,6 @@ The plugin runs on the host, so it is the C program that calls it; here is only 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -25,7 +24,8 @@ from cni.protocol import HandOver
 from cni.result import main_result
 from ipam.errors import IpamError, quoted
 from ipam.prefix import Address, parse_address
-from netmgr.agent.wiring import unwire, wire
+from netmgr.agent.allocations import Sandbox
+from netmgr.agent.wiring import in_thread, unwire, wire
 
 
 class ResultAddress(msgspec.Struct, frozen=True):
@@ -51,6 +51,11 @@ class Delegating:
     def knows(self, key: AttachmentKey) -> bool:
         """Whether the attachment is another plugin's."""
         return key in self._store.records
+
+    def sandbox_of(self, key: AttachmentKey) -> Sandbox | None:
+        """Whose attachment it is; None where it is no other plugin's."""
+        known = self._store.records.get(key)
+        return None if known is None else (known.pod_uid, key.ifname)
 
     async def add(self, call: Call) -> bytes | HandOver:
         """Who answers this ADD; the second time the answer itself, where we are the main plugin."""
@@ -119,12 +124,12 @@ class Delegating:
                     f"pool's ranges out of what {known.plugin} may use"
                 )
         self._store.put(msgspec.structs.replace(known, addresses=tuple(map(str, addresses))))
-        links = await asyncio.to_thread(wire, call, known.link, grants)
+        links = await in_thread(wire, call, known.link, grants)
         return main_result(call.config, grants, links)
 
     async def _unwire(self, known: Delegated) -> None:
         if known.link:
-            await asyncio.to_thread(unwire, known.link, [parse_address(text) for text in known.addresses])
+            await in_thread(unwire, known.link, [parse_address(text) for text in known.addresses])
 
 
 def grants_of(printed: str, plugin: str) -> Sequence[Grant]:

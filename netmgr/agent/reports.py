@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -25,6 +28,8 @@ from netmgr.kube.update import update
 log = logging.getLogger(__name__)
 AT_ONCE = 4
 """Reports under way: a node that is drained must not keep its own heartbeat, or others' Pods, waiting at the API server."""
+ANSWER_SECONDS = 1.0
+"""How long an ADD waits for the answer to a report about its allocation."""
 
 
 class Reports:
@@ -35,6 +40,7 @@ class Reports:
         self._tasks: dict[AttachmentKey | str, asyncio.Task[None]] = {}
         self._reported: set[str] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._sending: set[asyncio.Task[Any] | None] = set()
 
     def released(self, one: Attachment) -> None:
         """An attachment has ended: report each of its addresses, then forget the record."""
@@ -47,15 +53,26 @@ class Reports:
         if name not in self._tasks:
             self._start(name, self._report(allocation.metadata.name, allocation.metadata.uid, allocation.spec.pod.uid, ""))
 
-    async def settle(self, sandbox: Sandbox) -> None:
-        """Stop reports about this sandbox's earlier attachments; afterwards none of them can arrive any more."""
+    async def settle(self, sandbox: Sandbox, names: Iterable[str]) -> None:
+        """End reports about this sandbox's earlier attachments and about these allocations: they are being attached."""
+        for name in names:
+            if name in self._tasks:
+                await self._end(name)
+                self._reported.add(name)
         for one in [one for one in self._store.released.values() if one.sandbox_of == sandbox]:
-            task = self._tasks.get(one.key)
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await self._end(one.key)
             self._reported |= {grant.name for grant in one.grants}
             self._store.forget(one.key)
+
+    async def _end(self, key: AttachmentKey | str) -> None:
+        """Stop a task. A request that it has sent may arrive although it is cut off: so that is given time to be answered."""
+        task = self._tasks.get(key)
+        if task is None:
+            return
+        if task in self._sending:
+            await asyncio.wait([task], timeout=ANSWER_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     async def take_back(self, allocation: IPAllocation) -> None:
         """The allocation is attached again, in this boot: its `Detached` is void. Needs a request only where that was sent."""
@@ -98,6 +115,17 @@ class Reports:
             await self._report(grant.name, grant.uid, _holder(grant), one.container_id)
         self._store.forget(one.key)
 
+    @asynccontextmanager
+    async def _sent(self) -> AsyncIterator[None]:
+        """A request of the task, once it is its turn."""
+        task = asyncio.current_task()
+        async with self._turn:
+            self._sending.add(task)
+            try:
+                yield
+            finally:
+                self._sending.discard(task)
+
     async def _report(self, name: str, uid: str, pod_uid: str, container_id: str) -> None:
         def change(now: IPAllocation) -> Json | None:
             if now.metadata.uid != uid or now.spec.pod.uid != pod_uid or now.status.phase == DETACHED:
@@ -108,7 +136,7 @@ class Reports:
         known = self._known.get(name)
         while True:
             try:
-                async with self._turn:
+                async with self._sent():
                     await update(self._api, named(ALLOCATIONS, name), IPAllocation, change, subresource="status", current=known)
             except NotFound:
                 return

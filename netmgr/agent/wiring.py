@@ -1,14 +1,32 @@
-"""I/O: the routed veth of an attachment and its host routes, in the order that announces last and withdraws first. Blocks."""
+"""I/O: the routed veth of an attachment and its host routes, in the order that announces last and withdraws first.
+
+All of it blocks: call it by `in_thread`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 from cni import kernel
 from cni.attachments import Grant
 from cni.config import Call
 from cni.result import Link
 from ipam.prefix import Address, parse_address
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """As asyncio.to_thread; but who is cancelled meanwhile waits for the end, since nothing stops the thread."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
 def wire(call: Call, link: str, grants: Sequence[Grant]) -> tuple[Link, Link]:

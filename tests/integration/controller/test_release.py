@@ -41,6 +41,22 @@ def test_the_address_of_a_gone_pod_on_a_silent_node_waits_for_proof(
         eventually(lambda: pod_events(cluster, pool), lambda seen: "ReleasedWithoutAgent" in str(seen), what="why it was freed")
 
 
+def test_a_reboot_proves_nothing_about_a_pod_that_was_attached_again_after_it(cluster: Cluster, lost: LostNode) -> None:
+    with cluster.controller():
+        cluster.subnet("s", "10.64.0.0/16", "10.64.1.0-10.64.1.255")
+        owner = cluster.deployment("app", 1, WANTS)
+        cluster.pods("app", WANTS, owner, 1, node=LOST)
+        address, held = next(iter(cluster.held(1).items()))
+        lost.started_anew()
+        attached = {"phase": "", "podUID": held.spec.pod.uid, "bootID": "boot-2"}  # what the agent says in the second boot
+        lost.patch(paths.named(allocation.ALLOCATIONS, address, "status"), {"status": attached})
+        lost.goes_silent()
+        cluster.delete(paths.PODS, "app-rs-1", gracePeriodSeconds=0)
+        told = eventually(lambda: pod_events(cluster, held.spec.pool), bool, what="a word about what it waits for")
+
+    assert ("ReleaseWaits" in str(told), set(cluster.allocations())) == (True, {address})
+
+
 def test_a_node_objects_disappearance_alone_frees_nothing(cluster: Cluster, lost: LostNode) -> None:
     with cluster.controller():
         cluster.subnet("s", "10.64.0.0/16", "10.64.1.0-10.64.1.255")
