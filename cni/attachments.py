@@ -151,10 +151,11 @@ class AttachmentStore:
 
     def release(self, key: AttachmentKey) -> Attachment | None:
         """The attachment has ended; it waits for its report. None where there was none (DEL is idempotent)."""
-        one = self.attached.pop(key, None)
+        one = self.attached.get(key)
         if one is not None:
+            self._file("attached", key).rename(self._file("released", key))  # first: where it fails, nothing has happened
+            del self.attached[key]
             self._index.drop(one)
-            self._file("attached", key).rename(self._file("released", key))
             self.released[key] = one
         return one
 

@@ -121,15 +121,28 @@ def link_exists(name: str) -> bool:
 
 
 def namespace_with(address: Address, folder: Path = Path("/run/netns")) -> str | None:
-    """The namespace file in which an interface has the address, if any: what an empty state directory cannot tell."""
+    """The namespace file in which an interface has the address, if any: what an empty state directory cannot tell.
+
+    KernelRefused where one of them cannot be looked into: an address is not proved free by a look that failed.
+    """
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        try:
-            with _entered(str(file)), _netlink(f"namespace {file}") as inside:
-                if _has(inside, address):
-                    return str(file)
-        except (OSError, KernelRefused):
+        if not _is_namespace(file):
             continue
+        with _entered(str(file)), _netlink(f"namespace {file}") as inside:
+            if _has(inside, address):
+                return str(file)
     return None
+
+
+def _is_namespace(file: Path) -> bool:
+    """Whether a namespace is bound to the file: one that is being made or taken away is a plain file."""
+    try:
+        with _namespace_file(str(file)) as opened:
+            return os.fstat(opened).st_dev == Path("/proc/self/ns/net").stat().st_dev
+    except KernelRefused:
+        if file.exists():
+            raise
+        return False
 
 
 def _has(inside: Netlink, address: Address) -> bool:

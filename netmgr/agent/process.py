@@ -13,7 +13,9 @@ from typing import Any
 
 from cni import conflist
 from cni.attachments import AttachmentStore, boot_id
+from cni.config import AttachmentKey
 from cni.delegated import DelegatedStore
+from cni.errors import CniError
 from cni.lookup import RouteLookup
 from cni.server import serve
 from cni.spool import spool_of, taken
@@ -42,6 +44,10 @@ from netmgr.kube.store import EventKind
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 5.0
 """Seconds between looks at the spool and at releases that wait for a route to go."""
+
+
+class SpoolKept(Exception):  # noqa: N818 - no error: it keeps the file
+    """A spooled DEL has to be tried again, so the spool stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,11 +211,21 @@ class Agent:
         spool = spool_of(self._settings.socket)
         if not await asyncio.to_thread(spool.exists):
             return
-        with taken(spool) as keys:
-            for key in keys:
-                log.info("spooled_del key=%s", key)
-                self._metrics.spooled += 1
-                await self._answering.release(key)
+        with contextlib.suppress(SpoolKept), taken(spool) as keys:
+            ended = [await self._replayed(key) for key in keys]
+            if not all(ended):
+                raise SpoolKept
+
+    async def _replayed(self, key: AttachmentKey) -> bool:
+        """End a spooled DEL's attachment; False where it is to be tried again: one of them must not stop the agent."""
+        log.info("spooled_del key=%s", key)
+        try:
+            await self._answering.release(key)
+        except (CniError, OSError):
+            log.exception("spooled_del_failed key=%s again_seconds=%g", key, LOOK_AGAIN)
+            return False
+        self._metrics.spooled += 1
+        return True
 
     async def _learn_ranges(self) -> None:
         """What host-local has to be told in a configuration of ours; asked again until the node has it."""

@@ -200,6 +200,8 @@ class Api:
             status = stream.status
             self._observed(call, status, began)
             try:
+                if status == 401:
+                    self.access.forget_token()
                 if status != 200:
                     raise error_of(str(call), self._status(status, await _whole(stream)))
                 async for line in _lines(stream):

@@ -130,9 +130,11 @@ class Node:
         done = run("ip", "netns", "exec", self.netns, path, env=environment, input=stdin)
         return done.returncode, done.stdout
 
-    def start_call(self, command: str, container: str, pod_uid: str, netns: str, **config: Any) -> subprocess.Popen[str]:
-        """A call of netmgr-ipam that may wait; it has had its stdin."""
-        path, environment, stdin = self._call(command, container, pod_uid, netns, "netmgr-ipam", "eth0", config)
+    def start_call(
+        self, command: str, container: str, pod_uid: str, netns: str, *, plugin: str = "netmgr-ipam", **config: Any
+    ) -> subprocess.Popen[str]:
+        """A call that may wait; it has had its stdin."""
+        path, environment, stdin = self._call(command, container, pod_uid, netns, plugin, "eth0", config)
         argv = ["ip", "netns", "exec", self.netns, path]
         process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None

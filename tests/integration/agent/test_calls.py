@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.integration.agent.node import Node, run
 from tests.waiting import eventually
@@ -111,3 +116,37 @@ def test_status_of_a_node_without_agent_says_that_add_cannot_be_answered(node: N
     code, out = node.cni("STATUS", "", "", cniVersion="1.1.0")
 
     assert (code, json.loads(out)["code"], "netmgr-agent" in out) == (1, 50, True)
+
+
+def test_a_del_waits_for_the_kernel_work_of_an_add_that_nobody_hears(live: Node) -> None:
+    live.bind("10.60.3.9", "pod-a")
+    netns = live.folder / "netns"
+    os.mkfifo(netns)  # whoever opens it waits for a writer
+    adding = live.start_call("ADD", "c1", "pod-a", str(netns), plugin="netmgr", type="netmgr")
+    eventually(lambda: list(live.state.glob("attached/net.c1.*")), bool, within=10)
+    adding.kill()
+    adding.communicate()
+
+    ending = live.start_call("DEL", "c1", "pod-a", "", plugin="netmgr", type="netmgr")
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        ending.wait(1)
+    with netns.open("w"):
+        assert (ending.communicate(timeout=20)[0], ending.returncode) == ("", 0)
+    eventually(lambda: live.phase("10.60.3.9"), lambda phase: phase == "Detached", within=10)
+
+
+def test_a_spooled_del_that_fails_is_tried_again_and_holds_up_no_other(live: Node) -> None:
+    for address, container, pod in (("10.60.3.10", "c1", "pod-a"), ("10.60.3.11", "c2", "pod-b")):
+        live.bind(address, pod)
+        live.cni("ADD", container, pod)
+    in_the_way = live.state / "released" / "net.c1.eth0.json"
+    in_the_way.mkdir()  # the record cannot be moved there
+
+    lines = [{"network": "net", "containerID": container, "ifname": "eth0"} for container in ("c1", "c2")]
+    Path(f"{live.socket}.spool").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    eventually(lambda: live.phase("10.60.3.11"), lambda phase: phase == "Detached", within=20)
+    assert live.phase("10.60.3.10") == ""
+    in_the_way.rmdir()
+    eventually(lambda: live.phase("10.60.3.10"), lambda phase: phase == "Detached", within=20)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cni import kernel, rtnetlink
+from cni.errors import KernelRefused
 from cni.netlink import Netlink, NetlinkError
 from ipam.prefix import parse_address, parse_prefix
 
@@ -54,3 +55,17 @@ def test_a_dump_of_many_addresses_comes_whole(namespace: str, tmp_path: Path) ->
         found = socket.dump(rtnetlink.addresses_of(parse_address("10.78.0.1").family))
 
     assert len(found) == 2002  # with the two that loopback had
+
+
+def test_a_file_that_is_no_namespace_any_more_does_not_hide_the_others(namespace: str, tmp_path: Path) -> None:
+    (tmp_path / "a-left-over").touch()
+    (tmp_path / "b").symlink_to(f"/run/netns/{namespace}")
+
+    assert kernel.namespace_with(parse_address("10.77.0.9"), tmp_path) == str(tmp_path / "b")
+
+
+def test_a_namespace_that_cannot_be_looked_into_is_no_proof(tmp_path: Path) -> None:
+    (tmp_path / "of-another-kind").symlink_to("/proc/self/ns/uts")  # setns(2) refuses it as a network namespace
+
+    with pytest.raises(KernelRefused):
+        kernel.namespace_with(parse_address("10.77.0.9"), tmp_path)
