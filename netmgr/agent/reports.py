@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 
@@ -40,7 +39,7 @@ class Reports:
         self._tasks: dict[AttachmentKey | str, asyncio.Task[None]] = {}
         self._reported: set[str] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._sending: set[asyncio.Task[Any] | None] = set()
+        self._sending: set[str] = set()
 
     def released(self, one: Attachment) -> None:
         """An attachment has ended: report each of its addresses, then forget the record."""
@@ -69,7 +68,7 @@ class Reports:
         task = self._tasks.get(key)
         if task is None:
             return
-        if task in self._sending:
+        if _name_of(task) in self._sending:
             await asyncio.wait([task], timeout=ANSWER_SECONDS)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -118,7 +117,7 @@ class Reports:
     @asynccontextmanager
     async def _sent(self) -> AsyncIterator[None]:
         """A request of the task, once it is its turn."""
-        task = asyncio.current_task()
+        task = _name_of(asyncio.current_task())
         async with self._turn:
             self._sending.add(task)
             try:
@@ -149,6 +148,10 @@ class Reports:
                 return
             known = None
             await asyncio.sleep(backoff.next())
+
+
+def _name_of(task: asyncio.Task[None] | None) -> str:
+    return task.get_name() if task is not None else ""
 
 
 def _status(phase: str, pod_uid: str, container_id: str, boot: str) -> Json:
