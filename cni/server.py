@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -80,16 +81,22 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve(answerer: Answerer, socket: Path) -> asyncio.AbstractServer:
+async def serve(answerer: Answerer, path: Path) -> asyncio.AbstractServer:
     """Listen on the socket, in place of one that a killed agent left behind."""
-    _clear(socket)
+    return await asyncio.get_running_loop().create_unix_server(lambda: Connection(answerer), sock=_bound(path), backlog=BACKLOG)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket that is root's alone from its first moment. Nothing waits in here: the umask is the whole process's."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     before = os.umask(0o177)
     try:
-        return await asyncio.get_running_loop().create_unix_server(lambda: Connection(answerer), str(socket), backlog=BACKLOG)
+        made.bind(str(path))
+    except OSError:
+        made.close()
+        raise
     finally:
         os.umask(before)
-
-
-def _clear(socket: Path) -> None:
-    socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)
+    return made
