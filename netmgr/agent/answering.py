@@ -83,7 +83,8 @@ class Answering:
         sandbox = (call.pod_uid, call.key.ifname)
         self._adding[sandbox] += 1
         try:
-            allocations = self._allocations.ready(sandbox) or await self._wait(call, sandbox)
+            begun = call.delegated is not None  # by another plugin, which has given its address: a rule that came since is too late
+            allocations = None if begun else self._allocations.ready(sandbox) or await self._wait(call, sandbox)
             async with self._alone(sandbox):
                 if allocations is None:
                     return await self._delegating.add(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,30 @@ def test_gc_during_which_the_agent_dies_ends_and_spools_what_it_could_not_tell(n
     node.agent.wait(20)
     node.start_agent()
     eventually(lambda: records(node), lambda left: left == [], within=10)
+
+
+def test_a_rule_that_comes_while_the_delegate_answers_is_too_late_for_this_sandbox(node: Node) -> None:
+    node.start_agent("--fallback", "delegate:slow")
+    slow, go_on = node.build / "slow", node.folder / "go-on"
+    os.mkfifo(go_on)
+    slow.write_text(f"""#!/bin/sh
+case $CNI_COMMAND in ADD) read line < {go_on}; echo '{{"cniVersion":"1.0.0","ips":[{{"address":"10.98.1.9/24"}}]}}' ;; esac
+echo $CNI_COMMAND >> {node.folder}/calls
+""")
+    slow.chmod(0o755)
+    node.delegate("pod-x")
+    call: dict[str, Any] = {"plugin": "netmgr", "type": "netmgr", "ipam": ipam(node, "slow")}
+    adding = node.start_call("ADD", "c1", "pod-x", node.pod(), **call)
+    eventually(lambda: records(node), bool, within=10)
+    node.bind("10.60.1.3", "pod-x")
+    eventually(lambda: node.cni("ADD", "other", "pod-x", netns=NETNS)[1], lambda out: "10.60.1.3" in out, within=10)
+
+    go_on.write_text("now\n")
+
+    out, _ = adding.communicate(timeout=20)
+    assert (adding.returncode, [one["address"] for one in json.loads(out)["ips"]]) == (0, ["10.98.1.9/32"])
+    assert node.cni("DEL", "c1", "pod-x", **call) == (0, "")
+    assert ((node.folder / "calls").read_text().split(), records(node)) == (["ADD", "DEL"], [])
 
 
 def test_our_own_pod_is_never_handed_over(falling: Node) -> None:
