@@ -20,6 +20,7 @@ from netmgr.kube.transport import Reply, Request, TransportError
 IDLE_SECONDS = 75.0
 """kube-apiserver closes an idle connection after 90 s."""
 CONNECT_SECONDS = 10.0
+SUSPECT_SECONDS = 2.0
 GOODBYE_SECONDS = 1.0
 READ_AHEAD = 1 << 20
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -159,11 +160,16 @@ class LeanTransport:
         """See Transport."""
         connection = self._kept()
         if connection is not None:
+            sent = asyncio.get_running_loop().time()
             try:
                 return await self._over(connection, request)
             except (TransportError, OSError):
                 if request.method != "GET" or connection.heard:
                     raise
+            except asyncio.CancelledError:
+                if not connection.heard and asyncio.get_running_loop().time() - sent >= SUSPECT_SECONDS:
+                    self._drop_idle()
+                raise
         return await self._over(await self._connect(), request)
 
     async def stream(self, request: Request, *, silence: float) -> LeanStream:
@@ -214,6 +220,11 @@ class LeanTransport:
             if connection.is_open:
                 return connection
         return None
+
+    def _drop_idle(self) -> None:
+        """A kept connection was silent: what forgot it may have forgotten the others too, and each would cost a time-out."""
+        while self._idle:
+            self._idle.pop().abort()
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

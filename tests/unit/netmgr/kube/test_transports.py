@@ -18,6 +18,7 @@ from netmgr.api.meta import PartialObject
 from netmgr.kube.client import Api
 from netmgr.kube.config import ApiAccess, load
 from netmgr.kube.errors import RequestTimeout, Unauthorized, Unavailable
+from netmgr.kube.lean import LeanTransport
 from tests.carriers import CARRIERS, Carrier
 from tests.integration.certificates import Authority
 
@@ -292,3 +293,25 @@ def test_the_server_is_known_by_the_name_that_the_kubeconfig_gives(
             return len(server.heads)
 
     assert uvloop.run(scene()) == requests
+
+
+def test_a_network_that_forgot_its_connections_costs_one_time_out() -> None:
+    forgotten: set[asyncio.StreamWriter] = set()
+    three = asyncio.Barrier(3)
+
+    async def forgetful(server: Server, _: bytes, writer: asyncio.StreamWriter) -> None:
+        if writer in forgotten:
+            return
+        if server.connections <= three.parties:
+            forgotten.add(writer)
+            await three.wait()
+        writer.write(FOUND)
+
+    async def scene() -> None:
+        async with serving(forgetful) as server, Api(ApiAccess(server.url), timeout=2.5, transport=LeanTransport) as api:
+            await asyncio.gather(*(api.get(PATH, PartialObject) for _ in range(three.parties)))
+            with pytest.raises(RequestTimeout):
+                await api.get(PATH, PartialObject)
+            await api.get(PATH, PartialObject)
+
+    uvloop.run(scene())
