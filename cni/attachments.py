@@ -7,6 +7,7 @@ sandbox, empties tmpfs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ import msgspec
 from cni.config import AttachmentKey
 from cni.files import write_whole
 
+log = logging.getLogger(__name__)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -118,7 +120,10 @@ def _without(index: dict[K, dict[AttachmentKey, Attachment]], under: K, key: Att
 
 
 class AttachmentStore:
-    """The records in memory and on disk. `was_empty`: there was no state directory of this boot when we started."""
+    """The records in memory and on disk.
+
+    `was_empty`: there was no state directory of this boot when we started, or a record cannot be read: not all is known here.
+    """
 
     def __init__(self, folder: Path, boot: str) -> None:
         self.folder, self.boot = folder, boot
@@ -177,7 +182,12 @@ class AttachmentStore:
             if file.name.startswith("."):
                 file.unlink()
                 continue
-            one = msgspec.json.decode(file.read_bytes(), type=Attachment)
+            try:
+                one = msgspec.json.decode(file.read_bytes(), type=Attachment)
+            except msgspec.MsgspecError as error:
+                log.error("attachment_unreadable file=%s error=%s", file, error)  # noqa: TRY400 - the text says it all
+                self.was_empty = True
+                continue
             if one.boot_id == self.boot:
                 yield one
             else:

@@ -81,3 +81,14 @@ def test_a_new_process_finds_what_the_last_one_held(steps: list[Step]) -> None:
         assert after.attached == before.attached
         assert after.released == before.released
         assert in_order(by_index(after)) == in_order(by_index(before))
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_and_is_known_to_be_missing(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.attach(attachment("c1", "pod-a", ("10.0.0.1",)))
+    store.attach(attachment("c2", "pod-b", ("10.0.0.2",)))
+    (tmp_path / "attached" / "net.c1.eth0.json").write_bytes(b"")
+
+    again = opened(tmp_path)
+
+    assert ([key.container_id for key in again.attached], again.was_empty) == (["c2"], True)
