@@ -16,7 +16,7 @@ from ipam.application import Application
 from ipam.carve import Carved, CarveShortage, SubnetBook, plan_carve
 from ipam.errors import AnnotationError
 from ipam.networks import interface_names
-from ipam.prefix import RangeSet
+from ipam.prefix import RangeSet, address_of_name
 from ipam.size import desired_size
 from netmgr.api import spider
 from netmgr.api.spider import SpiderIPPool, SpiderSubnet
@@ -40,7 +40,7 @@ from netmgr.controller.third_party import has_template, read_live
 from netmgr.controller.waiting import for_application
 from netmgr.controller.world import Problem, World
 from netmgr.kube import paths
-from netmgr.kube.errors import NotFound
+from netmgr.kube.errors import ApiError, NotFound, Unavailable
 from netmgr.kube.events import EventRecorder
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Applications:
         """Make the application's pools what its template and replicas say, or remove them with it."""
         parts = parts_of(book_key)
         kind = self.world.kind(parts[0]) if parts is not None else None
+        self.world.asking.discard(book_key)
         if parts is None:
             return None
         if kind is None:
@@ -85,6 +86,8 @@ class Applications:
             if wanted.message:
                 self._tell(application, wanted.reason, wanted.message)
             return None
+        if not wanted:  # what it lacked, it does not ask for any more
+            self._clear(application)
         keep: set[str] = set()
         for one in wanted:
             keep |= await self._fit(one)
@@ -92,11 +95,16 @@ class Applications:
         return None
 
     async def _meet(self, book_key: str) -> float | None:
-        """Pools of a kind that nobody has watched since this process began."""
+        """Pools of a kind that nobody has watched since this process began; ranges of pools that are gone need no kind."""
         parts = parts_of(book_key)
-        if parts is None or not (self.world.pools_of(book_key) or self.world.third_party.is_asked_for(parts[0])):
+        pools = self.world.pools_of(book_key)
+        if parts is None or not (pools or self.world.third_party.is_asked_for(parts[0])):
+            await self.books.close(book_key)
             return None
         problem = await self.world.third_party.follow(parts[0])
+        if problem and not pools:
+            await self.books.close(book_key)
+            return None
         if problem:
             log.warning("pools_left_alone application=%s error=%s", book_key, problem)
             return LATER
@@ -222,9 +230,11 @@ class Applications:
         if size == have.size:
             return Carved(have), have
         ranges = {pool: codec.ranges_of(wanted.family, texts) for pool, (texts, _) in book.items()}
-        ranges |= self._manual_ranges(subnet, ranges)
+        for other, found in self._manual_ranges(subnet, book).items():
+            ranges[other] = found.union(ranges.get(other, RangeSet(wanted.family)))
         ledger = self.world.ledger(name)
-        used = frozenset(ledger.held) if ledger is not None else frozenset()
+        held = ledger.held if ledger is not None else [address_of_name(one).value for one in self.world.by_pool.get(name, ())]
+        used = frozenset(held)
         addresses = self.world.unreserved(self.world.verdicts()[0][subnet.metadata.name].ranges or RangeSet(wanted.family))
         plan = plan_carve(SubnetBook(name=subnet.metadata.name, addresses=addresses, pools=ranges), name, size, used)
         return plan, have
@@ -235,16 +245,28 @@ class Applications:
         """Grow: book first, then the pool. Shrink: the ledger, the pool, then the book."""
         texts, key = plan.ranges.texts(), wanted.application.book_key
         if plan.ranges.size >= have.size:
+            self.world.end_shrink(name)
             await self.books.enter(subnet, name, texts, key)
-        else:
-            self.world.shrink(name, plan.ranges)
+            await self._write_pool(wanted, name, subnet, pool, texts)
+            return
+        self.world.shrink(name, plan.ranges)
+        try:
+            await self._write_pool(wanted, name, subnet, pool, texts)
+        except ApiError as error:
+            if not isinstance(error, Unavailable):  # else it may have been done
+                self.world.end_shrink(name)
+            raise
+        await self.books.enter(subnet, name, texts, key)
+
+    async def _write_pool(
+        self, wanted: Wanted, name: str, subnet: SpiderSubnet, pool: SpiderIPPool | None, texts: list[str]
+    ) -> None:
+        """Create the pool, or patch what differs."""
         if pool is None:
             await self.world.api.create(spider.POOLS, pool_body(wanted, name, subnet, texts), SpiderIPPool)
         elif body := changes(wanted, pool, texts):
             body["metadata"] = {**body.get("metadata", {}), "resourceVersion": pool.metadata.resource_version}
             await self.world.api.merge_patch(paths.named(spider.POOLS, name), body, SpiderIPPool)
-        if plan.ranges.size < have.size:
-            await self.books.enter(subnet, name, texts, key)
 
     def _tell_of_move(self, wanted: Wanted, name: str, pools: list[SpiderIPPool]) -> None:
         """A pool in another subnet: the application is told where its Pods go, and what becomes of the old pool."""
@@ -274,12 +296,13 @@ class Applications:
             return False
         return True
 
-    def _manual_ranges(self, subnet: SpiderSubnet, booked: dict[str, RangeSet]) -> dict[str, RangeSet]:
+    def _manual_ranges(self, subnet: SpiderSubnet, book: dict[str, tuple[list[str], str]]) -> dict[str, RangeSet]:
+        """What pools that people made have now: the book learns of it a moment later."""
         verdicts = self.world.verdicts()[1]
         found: dict[str, RangeSet] = {}
         for name in self.world.pools_in.get(subnet.spec.subnet, ()):
             verdict = verdicts.get(name)
-            if name not in booked and verdict and verdict.ranges:
+            if not (name in book and book[name][1]) and verdict and verdict.ranges:
                 found[name] = verdict.ranges
         return found
 

@@ -33,6 +33,8 @@ IDENTIFIED = MACHINES | {"StatefulSet"}
 """Kinds of any group whose Pods have an identity of their own: their owner matters without an auto pool too."""
 
 
+TURN = 2.0
+"""Seconds between two looks at an application whose Pods ask for different things: each look may wake them all."""
 WHY = {
     Source.SUBNET: "subnet named by annotation",
     Source.POOL: "pool named by annotation",
@@ -234,12 +236,17 @@ class Choosing:
         return Refusal("PoolPending", problem.message if problem else words, quiet=problem is None, hopes=hopes)
 
     def _ask(self, pod: Pod, owner: Application) -> None:
-        """An application without a template is known by its Pods: what they want is what it wants."""
+        """An application without a template wants what its Pods want; where these differ, they take turns."""
         workload = self.world.live_workloads[owner.kind_key].get(f"{owner.namespace}/{owner.name}")
-        asked = pod.metadata.annotations or {}
-        if workload is not None and not has_template(workload) and self.world.asked.get(owner.book_key) != asked:
-            self.world.asked[owner.book_key] = asked
-            self.world.queue.add(("app", owner.book_key), urgent=True)
+        asked, key, world = pod.metadata.annotations or {}, owner.book_key, self.world
+        if workload is None or has_template(workload) or key in world.asking or world.asked.get(key) == asked:
+            return
+        if key in world.asked:
+            world.queue.add_after(("app", key), TURN)
+        else:
+            world.queue.add(("app", key), urgent=True)
+        world.asking.add(key)
+        world.asked[key] = asked
 
     def _choose(self, pod: Pod, owner: Application | None, slot: Slot) -> Chosen:
         """The ordinal's own address in one of the pools, or each pool with the rule that refuses it."""

@@ -107,7 +107,7 @@ class Claims:
             "spec": self._spec(pod, wish.owner, slot, wish.pool, str(address), boot_id),
         }
         try:
-            if not await self._is_ours(pod, body, name):
+            if not await self._is_ours(pod, body, name, wish):
                 log.info("address_taken address=%s pool=%s", address, wish.pool)
                 self.world.metrics.claimed(uid, "taken")
                 return False
@@ -116,8 +116,7 @@ class Claims:
             self.world.metrics.claimed(uid, "unanswered")
             raise
         except ApiError:
-            if (ledger := self.world.ledger(wish.pool)) is not None:
-                ledger.give_back(wish.value)
+            self.world.give_back(wish.pool, wish.value)
             self.world.metrics.claimed(uid, "failed")
             raise
         if name not in self.world.allocations.store:  # else the watch was faster than the answer
@@ -125,12 +124,13 @@ class Claims:
         self.world.metrics.claimed(uid, "created")
         return True
 
-    async def _is_ours(self, pod: Pod, body: Json, name: str) -> bool:
+    async def _is_ours(self, pod: Pod, body: Json, name: str, wish: Doubt) -> bool:
         """Create; True if it was, now or by an earlier request of which nobody learned."""
         try:
             await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
         except AlreadyExists:
-            return await self._is_held_by(pod, name)
+            self.world.found_taken[name].add(wish.pool)  # noted before it is read: its end, as the watch shows it, comes afterwards
+            return await self._is_held_by(pod, name, wish)
         return True
 
     def end_doubts(self, satisfied: str = "") -> None:
@@ -141,15 +141,17 @@ class Claims:
         for place in [place for place in self.unsure if place[0] not in alive]:
             doubt = self.unsure.pop(place)
             known = allocation_name(Address(place[2].number, doubt.value)) in self.world.allocations.store
-            if not known and (ledger := self.world.ledger(doubt.pool)) is not None:
-                ledger.give_back(doubt.value)
+            if not known:
+                self.world.give_back(doubt.pool, doubt.value)
 
-    async def _is_held_by(self, pod: Pod, name: str) -> bool:
-        """Whether the allocation that is there is this Pod's own."""
+    async def _is_held_by(self, pod: Pod, name: str, wish: Doubt) -> bool:
+        """Whether the allocation that is there is this Pod's own. One that is there no more leaves the address free."""
         path = paths.named(allocation.ALLOCATIONS, name)
         try:
             return (await self.world.api.get(path, IPAllocation)).spec.pod.uid == pod.metadata.uid
         except NotFound:
+            self.world.found_taken.pop(name, None)
+            self.world.give_back(wish.pool, wish.value)
             return False
 
     def _spec(self, pod: Pod, owner: Application | None, slot: Slot, pool: str, address: str, boot_id: str) -> Json:

@@ -128,7 +128,8 @@ def ordinal_of(pod: Pod, application: Application | None) -> int | None:
     if application is None or application.kind != "StatefulSet":
         return None
     base, _, number = pod.metadata.name.rpartition("-")
-    return int(number) if base == application.name and number.isdigit() else None
+    is_canonical = number.isdecimal() and str(int(number)) == number  # db-01 is not db-1
+    return int(number) if base == application.name and is_canonical else None
 
 
 def owner_of(pool: SpiderIPPool) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ipam.annotations import DEFAULT_INTERFACE
 from ipam.prefix import AddressFamily
+from ipam.release import PodState
 from netmgr.api import allocation, spider
 from netmgr.api.allocation import IPAllocation
 from netmgr.api.meta import Json, ObjectReference
@@ -19,10 +20,12 @@ from netmgr.controller import codec
 from netmgr.controller.choosing import Choosing, Chosen, Refusal
 from netmgr.controller.claims import Claims, Slot
 from netmgr.controller.delegations import Delegations
+from netmgr.controller.pod_state import pod_state
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.events import EventRecorder
 from netmgr.kube.leader import now_text
+from netmgr.kube.store import key_of
 
 log = logging.getLogger(__name__)
 CONDITION = "netmgr.io/AddressesAllocated"
@@ -38,7 +41,7 @@ class Pods:
 
     def __init__(self, world: World, events: EventRecorder) -> None:
         self.world, self.events = world, events
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, tuple[str, str]] = {}  # by key: UID and message
         self.quiet_since: dict[str, float] = {}
         self.claims = Claims(world, self._tell_pool)
         self.choosing = Choosing(world)
@@ -51,6 +54,7 @@ class Pods:
             self.world.waiting.end(key)
             self.claims.end_doubts()
             self.quiet_since.pop(key, None)
+            self.refused.pop(key, None)
             return None
         if key not in self.world.waiting:
             self.world.waiting.put(key)
@@ -65,7 +69,7 @@ class Pods:
         self.quiet_since.pop(key, None)
         self.world.metrics.unbound(pod.metadata.uid)
         self.claims.end_doubts(pod.metadata.uid)
-        if self.refused.pop(pod.metadata.uid, None) or is_refused(pod):
+        if self.refused.pop(key, None) or is_refused(pod):
             await self._condition(pod, "True", "Allocated", "all addresses are allocated")
         return None
 
@@ -126,7 +130,10 @@ class Pods:
         return self.choosing.nothing_left(chosen)
 
     async def _rebind(self, pod: Pod, kept: IPAllocation, slot: Slot, boot_id: str) -> Refusal | None:
-        """Hand an address to the ordinal's next Pod, once the old holder is proved detached."""
+        """Hand an address to the ordinal's next Pod, once the old holder is proved detached, and gone: a DEL is no proof of that.
+
+        Of one name there is one Pod at a time, so a namesake proves it; a machine's Pods have names of their own.
+        """
         status = kept.status
         free = {allocation.DETACHED, allocation.COOLING}
         if not (status.phase in free and status.pod_uid == kept.spec.pod.uid):
@@ -135,14 +142,19 @@ class Pods:
                 f"{kept.spec.node_name}; it follows when that node's agent reports it detached"
             )
             return Refusal("WaitsForRelease", words)
+        holder = kept.spec.pod
+        if holder.name != pod.metadata.name and await pod_state(self.world.api, holder) is PodState.LIVES:
+            words = f"address {kept.spec.address} is Pod {holder.name}'s, which lives; it follows when that Pod is deleted"
+            return Refusal("WaitsForRelease", words)
         await self.claims.rebind(pod, kept, slot, boot_id)
         return None
 
     async def _refuse(self, pod: Pod, refusal: Refusal) -> None:
         """Write the reason where the Pod's owner looks, once for each reason."""
-        if self.refused.get(pod.metadata.uid) == refusal.message:
+        key, told = key_of(pod.metadata), (pod.metadata.uid, refusal.message)
+        if self.refused.get(key) == told:
             return
-        self.refused[pod.metadata.uid] = refusal.message
+        self.refused[key] = told
         self.world.metrics.refusals.labels(refusal.reason).inc()
         about = ObjectReference(
             kind="Pod", api_version="v1", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid

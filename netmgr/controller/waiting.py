@@ -59,6 +59,10 @@ class Waiting:
             found |= self._by_hope.get(hope, {})
         return list(found)
 
+    def hoping(self, hope: str) -> list[str]:
+        """Who waits for this very thing."""
+        return list(self._by_hope.get(hope, ()))
+
     def _drop(self, key: str) -> None:
         for hope in self._hopes.pop(key, ()):
             self._by_hope[hope].pop(key, None)

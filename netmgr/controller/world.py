@@ -44,6 +44,8 @@ Key = tuple[str, str]
 LARGE_PAGE = 2000
 """Allocations are small and may be 100,000."""
 AGENTS = "netmgr.io/component=agent"
+MOMENT = 1.0
+"""Seconds until Pods look again for what another one has just asked for in vain."""
 
 
 class Problem(NamedTuple):
@@ -57,7 +59,7 @@ class World:
     """Reflectors with indexes. Keys: ("pod", ns/name), ("allocation"|"pool"|"subnet", name), ("app", book key).
 
     `problems` says by book key why an application has no pool, `hints` why its pool may be too small, `asked` what its Pods'
-    annotations are where its own object has no template.
+    annotations are where its own object has no template; `asking` are those for which that has not been looked at yet.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class World:
         self.problems: dict[str, Problem] = {}
         self.hints: dict[str, str] = {}
         self.asked: dict[str, Mapping[str, str]] = {}
+        self.asking: set[str] = set()
         self.observers: list[OnEvent[IPAllocation]] = []
         self.further: list[Reflector[Any]] = []
         self.held = Held()
@@ -84,7 +87,9 @@ class World:
         self.ledgers: dict[str, PoolLedger] = {}
         self.claimed: dict[str, set[tuple[str, AddressFamily]]] = {}
         self.agents = Agents(namespace, lambda: self.leases.store)
+        self.found_taken: defaultdict[str, set[str]] = defaultdict(set)  # by allocation: other pools that asked for its address
         self._addresses: dict[str, RangeSet] = {}
+        self._limits: dict[str, RangeSet] = {}
         self._reserved: dict[AddressFamily, RangeSet] = {}
         self._accepted: tuple[dict[str, Acceptance], AcceptedPools] | None = None
         lease_path = paths.in_namespace(paths.LEASES, namespace)
@@ -189,7 +194,8 @@ class World:
             return None
         addresses = self._addresses.get(pool)
         if addresses is None:  # asked for each pool at each claim
-            addresses = self._addresses[pool] = self.unreserved(verdict.ranges)
+            ranges = verdict.ranges.intersect(self._limits[pool]) if pool in self._limits else verdict.ranges
+            addresses = self._addresses[pool] = self.unreserved(ranges)
         ledger = self.ledgers.get(pool)
         if ledger is None:
             ledger = self.ledgers[pool] = PoolLedger(addresses)
@@ -216,9 +222,29 @@ class World:
         return ranges.subtract(reserved)
 
     def shrink(self, pool: str, ranges: RangeSet) -> None:
-        """From now on nothing outside `ranges` is given out, before the pool's object says so."""
-        if (ledger := self.ledger(pool)) is not None:
-            ledger.resize(ledger.addresses.intersect(ranges))
+        """From now on nothing outside `ranges` is given out, before the pool's object says so and until it says something else."""
+        self._limits[pool] = ranges
+        self._addresses.pop(pool, None)
+
+    def end_shrink(self, pool: str) -> None:
+        """The pool says itself what it has, or was not shrunk after all."""
+        if self._limits.pop(pool, None) is not None:
+            self._addresses.pop(pool, None)
+
+    def give_back(self, pool: str, value: int) -> None:
+        """A take that came to nothing. Who found the pool full meanwhile looks again, in a moment: what failed may fail again."""
+        if (ledger := self.ledgers.get(pool)) is not None:
+            ledger.give_back(value)
+        for key in self.waiting.hoping(for_pool(pool)):
+            self.queue.add_after(("pod", key), MOMENT)
+
+    def _left(self, name: str, value: int) -> None:
+        """An address is free, and pools that did not hold it had found it taken."""
+        for pool in self.found_taken.pop(name, ()):
+            if (ledger := self.ledgers.get(pool)) is not None:
+                ledger.release(value)
+            self.queue.add(("pool", pool))
+            self.wake(for_pool(pool))
 
     def agent_boot_id(self, node: str) -> str | None:
         """Boot id that the node's live agent reported; nothing where no agent is alive."""
@@ -273,6 +299,8 @@ class World:
         for name in self.by_pod.get(pod.metadata.uid, {}):
             self.queue.add(("allocation", name))
         if kind is EventKind.DELETED or not codec.needs_addresses(pod):
+            if key in self.waiting:
+                self.queue.add(("pod", key))  # what it was told and what it asked for is forgotten there
             self.waiting.end(key)
             self.metrics.unbound(pod.metadata.uid)
         elif (pod.metadata.uid not in self.by_pod and not elsewhere) or key in self.waiting:
@@ -355,6 +383,8 @@ class World:
         owner = codec.owner_of(pool)
         drop(self.by_application, codec.owner_of(old or pool), name)
         drop(self.pools_in, (old or pool).spec.subnet, name)
+        if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
+            self.end_shrink(name)
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
             self.views.forget(name)
@@ -389,6 +419,7 @@ class World:
         if kind is EventKind.DELETED:
             if (ledger := self.ledgers.get(pool)) is not None:
                 ledger.release(value)
+            self._left(name, value)
             self.wake(for_pool(pool))
             owner = self.pools.store.get(pool)
             if owner is not None and (key := codec.owner_of(owner)):
