@@ -246,7 +246,9 @@ class Applications:
         texts, key = plan.ranges.texts(), wanted.application.book_key
         if plan.ranges.size >= have.size:
             self.world.end_shrink(name)
-            await self.books.enter(subnet, name, texts, key)
+            written = await self.books.enter(subnet, name, texts, key)
+            if not written and (pool is None or pool.spec.ips != texts):
+                await self.books.confirm(subnet, name, texts)
             await self._write_pool(wanted, name, subnet, pool, texts)
             return
         self.world.shrink(name, plan.ranges)

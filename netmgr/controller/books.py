@@ -19,7 +19,7 @@ from netmgr.controller import codec
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.client import exists
-from netmgr.kube.errors import Conflict
+from netmgr.kube.errors import Conflict, Status
 
 
 class Books:
@@ -29,6 +29,7 @@ class Books:
         self.world = world
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[str, SpiderSubnet] = {}
+        self._doubted: set[str] = set()
 
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[SpiderSubnet]:
@@ -38,9 +39,13 @@ class Books:
                 yield await self._read(name)
             except Conflict:
                 self._newest.pop(name, None)
+                self._doubted.add(name)
                 raise
 
     async def _read(self, name: str) -> SpiderSubnet:
+        if name in self._doubted:  # the copy may stand still while all else goes on
+            self._newest[name] = await self.world.api.get(paths.named(spider.SUBNETS, name), SpiderSubnet)
+            self._doubted.discard(name)
         known, mine = self.world.subnets.store.get(name), self._newest.get(name)
         if known is not None and (mine is None or version_of(known) >= version_of(mine)):
             self._newest.pop(name, None)
@@ -49,8 +54,8 @@ class Books:
             return mine
         return await self.world.api.get(paths.named(spider.SUBNETS, name), SpiderSubnet)
 
-    async def enter(self, subnet: SpiderSubnet, pool: str, ranges: list[str] | None, application: str) -> None:
-        """Write one entry (None removes it)."""
+    async def enter(self, subnet: SpiderSubnet, pool: str, ranges: list[str] | None, application: str) -> bool:
+        """Write one entry (None removes it); False where the copy has it already, which proves nothing."""
         book = codec.book_of(subnet)
         before = dict(book)
         if ranges is None:
@@ -58,13 +63,20 @@ class Books:
         else:
             book[pool] = (ranges, application)
         if book == before:
-            return
+            return False
         name = subnet.metadata.name
         body: Json = {
             "metadata": {"resourceVersion": subnet.metadata.resource_version},
             "status": {"controlledIPPools": controlled_pools(book)},
         }
         self._newest[name] = await self.world.api.merge_patch(paths.named(spider.SUBNETS, name, "status"), body, SpiderSubnet)
+        return True
+
+    async def confirm(self, subnet: SpiderSubnet, pool: str, ranges: list[str]) -> None:
+        """Conflict where the stored book has other ranges for the pool: a write of which nobody learned may have changed it."""
+        path = paths.named(spider.SUBNETS, subnet.metadata.name)
+        if codec.book_of(await self.world.api.get(path, SpiderSubnet)).get(pool, ([], ""))[0] != ranges:
+            raise Conflict(f"grow {pool}", Status(code=409, reason="Conflict", message=f"its entry in {path} is another one now"))
 
     async def close(self, application: str) -> None:
         """Give back an application's ranges of pools that are gone, by a live read: the copy may lag behind one just made."""

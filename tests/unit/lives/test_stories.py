@@ -154,3 +154,21 @@ def test_what_a_pool_made_by_hand_has_just_grown_by_is_not_carved(cluster: Clust
     cluster.workload("Deployment", paths.DEPLOYMENTS, "web", 1, notes)
     cluster.pass_time(5.0)
     assert {name: entry["ips"] for name, entry in book(cluster).items() if name != "m"}.popitem()[1] == ["10.250.0.16-10.250.0.27"]
+
+
+def test_a_pool_grows_by_nothing_that_a_write_of_which_nobody_learned_has_given_back(cluster: Cluster) -> None:
+    cluster.subnet("s", PREFIX, "10.250.0.8-10.250.0.27")
+    notes = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}', "ipam.spidernet.io/ippool-ip-number": "+0"}
+    cluster.workload("Deployment", paths.DEPLOYMENTS, "web", 2, notes)
+    cluster.pass_time(5.0)
+    path = paths.named(paths.DEPLOYMENTS, "web", namespace=SPACE)
+    cluster.stall(0, spider.SUBNETS)
+    cluster.leaders[0].api.faults.extend([Fault.SLOW, Fault.UNHEARD, Fault.UNHEARD])
+    cluster.patch(path, {"spec": {"replicas": 1}})
+    cluster.pass_time(3.2)
+    assert [entry["ips"] for entry in book(cluster).values()] == [["10.250.0.8"]]
+    cluster.patch(path, {"spec": {"replicas": 2}})
+    for _ in range(50):
+        cluster.pass_time(0.1)
+        cluster.invariants.look()
+    assert [one["spec"]["ips"] for one in cluster.twin.of(spider.POOLS)] == [["10.250.0.8-10.250.0.9"]]
