@@ -3,6 +3,7 @@
 | allocation | attached here | what happens |
 | --- | --- | --- |
 | `Releasing` | no, no route, no ADD in flight | reported `Detached`, never answered from again |
+| `Releasing` | yes, but the namespace is gone, and the route | ended as by a DEL: a runtime that was wiped sends none |
 | `Releasing`, imported | the same, and no namespace has the address | the same: another plugin attached it, there is no record |
 | of an earlier boot | no, no ADD in flight | reported `Detached` with the present boot id |
 | gone, or of another Pod | yes | host route away at once, stray in the Lease; never a release |
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import msgspec
 
@@ -27,6 +29,12 @@ from netmgr.api.allocation import BOUND, RELEASING, IPAllocation
 from netmgr.api.meta import Json
 
 log = logging.getLogger(__name__)
+
+
+def is_gone(netns: str) -> bool:
+    """Whether a namespace's file is not there any more; not where its folder is none that we see."""
+    file = Path(netns)
+    return bool(netns) and file.parent.is_dir() and not file.exists()
 
 
 class Reconciling:
@@ -68,12 +76,23 @@ class Reconciling:
 
     async def _confirm(self, allocation: IPAllocation) -> None:
         status, spec = allocation.status, allocation.spec
-        if self._answering.is_adding(sandbox_of(allocation)) or self._store.holding(allocation.metadata.name):
-            return
         asked = status.phase == RELEASING and status.pod_uid == spec.pod.uid
+        if self._answering.is_adding(sandbox_of(allocation)):
+            return
+        if attached := self._store.holding(allocation.metadata.name):
+            for one in attached if asked else ():
+                await self._bury(one)
+            return
         other_boot = status.phase == BOUND and spec.boot_id not in {"", self._store.boot}
         if other_boot or (asked and await self._is_unattached(allocation)):
             self._reports.nothing_attached(allocation)
+
+    async def _bury(self, one: Attachment) -> None:
+        """End an attachment whose sandbox has vanished without a DEL."""
+        routes = [self._routes.link_of(parse_address(grant.address)) for grant in one.grants]
+        if not any(routes) and is_gone(one.netns):
+            log.warning("sandbox_vanished attachment=%s namespace=%s", one.key, one.netns)
+            await self._answering.release(one.key)
 
     async def _is_unattached(self, allocation: IPAllocation) -> bool:
         address = parse_address(allocation.spec.address)

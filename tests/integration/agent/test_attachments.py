@@ -207,6 +207,21 @@ def test_a_release_is_confirmed_only_where_nothing_is_attached(live: Node) -> No
     assert live.phase("10.60.0.11") == "Releasing"
 
 
+@pytest.mark.parametrize("plugin", ["netmgr", "netmgr-ipam"])
+def test_a_release_is_confirmed_when_the_sandbox_has_vanished_without_a_del(live: Node, plugin: str) -> None:
+    address = {"netmgr": "10.60.0.20", "netmgr-ipam": "10.60.0.21"}[plugin]
+    live.bind(address, "pod-a")
+    netns = live.pod()
+    assert live.cni("ADD", "c1", "pod-a", netns=netns, plugin=plugin, type=plugin)[0] == 0
+    live.ask_release(address, "pod-a")
+    assert live.phase(address) == "Releasing"
+
+    run("ip", "netns", "del", netns.rpartition("/")[2])
+
+    eventually(lambda: live.phase(address), lambda phase: phase == "Detached", within=20)
+    assert not list((live.state / "attached").iterdir())
+
+
 def test_after_a_reboot_what_is_not_attached_is_reported(live: Node) -> None:
     live.bind("10.60.0.12", "pod-a", boot="another-boot")
 
