@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ipam.prefix import AddressFamily
@@ -47,6 +47,13 @@ class Held:
         if (claim := codec.claim_of(one)) is not None:
             yield self.by_claim, claim
             yield self.by_owner, claim[0]
+
+
+def is_partial(held: Collection[IPAllocation]) -> bool:
+    """Whether an interface lacks the address of a family, of all that one Pod holds."""
+    found = {(one.spec.interface, codec.family_of(one.spec.address)) for one in held}
+    count = Counter(interface for interface, _ in found)
+    return any(count[one.spec.interface] < one.spec.siblings for one in held)
 
 
 def drop(index: dict[Any, dict[str, Any]], key: object, name: str) -> None:

@@ -26,7 +26,7 @@ from netmgr.api.workload import Lease, Node, Pod, Workload
 from netmgr.controller import codec
 from netmgr.controller.agents import Agents
 from netmgr.controller.elsewhere import Elsewhere
-from netmgr.controller.held import Claim, Held, drop
+from netmgr.controller.held import Claim, Held, drop, is_partial
 from netmgr.controller.kinds import KINDS, Kind, KindKey, parts_of
 from netmgr.controller.metrics import Metrics
 from netmgr.controller.networks import Networks
@@ -303,9 +303,16 @@ class World:
                 self.queue.add(("pod", key))  # what it was told and what it asked for is forgotten there
             self.waiting.end(key)
             self.metrics.unbound(pod.metadata.uid)
-        elif (pod.metadata.uid not in self.by_pod and not elsewhere) or key in self.waiting:
+        elif (pod.metadata.uid not in self.by_pod and not elsewhere) or key in self.waiting or self._may_lack(kind, pod):
             self.metrics.bound(pod.metadata.uid)
             self.queue.add(("pod", key), urgent=True)
+
+    def _may_lack(self, kind: EventKind, pod: Pod) -> bool:
+        """Whether an earlier leader may have ended between two of the Pod's claims. One that runs has all its interfaces."""
+        if kind is not EventKind.ADDED or not (held := self.by_pod.get(pod.metadata.uid)):
+            return False
+        several = NETWORKS in (pod.metadata.annotations or {}) and pod.status.phase in {"", "Pending"}
+        return several or is_partial(held.values())
 
     def _on_delegated(self, kind: EventKind, pod: Pod) -> None:
         """A Pod of another plugin's: as long as it is there, its address is not ours to give."""

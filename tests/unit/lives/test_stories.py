@@ -172,3 +172,34 @@ def test_a_pool_grows_by_nothing_that_a_write_of_which_nobody_learned_has_given_
         cluster.pass_time(0.1)
         cluster.invariants.look()
     assert [one["spec"]["ips"] for one in cluster.twin.of(spider.POOLS)] == [["10.250.0.8-10.250.0.9"]]
+
+
+def test_a_leader_that_ends_between_two_claims_of_a_pod_leaves_it_to_the_next_one(cluster: Cluster) -> None:
+    cluster.pool("p", PREFIX, "10.250.0.10-10.250.0.19")
+    choice = [{"interface": "eth0", "ipv4": ["p"]}, {"interface": "net1", "ipv4": ["p"]}]
+    notes = {"ipam.spidernet.io/ippools": json.dumps(choice), "k8s.v1.cni.cncf.io/networks": f"{SPACE}/other"}
+    cluster.workload("Deployment", paths.DEPLOYMENTS, "web", 1, notes)
+    cluster.bind_pod(cluster.twin.of(paths.REPLICA_SETS)[0], "ReplicaSet", "web-rs-1", "web", "n1", notes)
+    cluster.pass_time(2.0)
+    assert {one["spec"]["interface"] for one in cluster.allocations()} == {"eth0", "net1"}
+    cluster.kill_leader()
+    cluster.delete(paths.named(allocation.ALLOCATIONS, "10.250.0.11"))  # as if it had never been asked for
+    cluster.start_leader()
+    cluster.pass_time(5.0)
+    assert {one["spec"]["interface"] for one in cluster.allocations()} == {"eth0", "net1"}
+
+
+def test_a_leader_that_ends_between_two_families_of_a_pod_leaves_the_other_to_the_next_one(cluster: Cluster) -> None:
+    cluster.pool("p", PREFIX, "10.250.0.10")
+    cluster.pool("q", "fd00:250::/64", "fd00:250::10")
+    notes = {"ipam.spidernet.io/ippool": '{"ipv4":["p"],"ipv6":["q"]}'}
+    cluster.workload("Deployment", paths.DEPLOYMENTS, "web", 1, notes)
+    cluster.kill_leader()
+    cluster.bind_pod(cluster.twin.of(paths.REPLICA_SETS)[0], "ReplicaSet", "web-rs-1", "web", "n1", notes)
+    uid = cluster.pods()[0]["metadata"]["uid"]
+    spec = {"address": "10.250.0.10", "prefixLength": 24, "pool": "p", "nodeName": "n1", "interface": "eth0", "siblings": 2}
+    holder = {"namespace": SPACE, "name": "web-rs-1", "uid": uid}
+    cluster.create(allocation.ALLOCATIONS, {"metadata": {"name": "10.250.0.10"}, "spec": {**spec, "claimant": {}, "pod": holder}})
+    cluster.start_leader()
+    cluster.pass_time(5.0)
+    assert {one["spec"]["pool"] for one in cluster.allocations()} == {"p", "q"}
