@@ -36,11 +36,11 @@ from netmgr.controller.auto_pools import (
 from netmgr.controller.books import Books
 from netmgr.controller.kinds import KINDS, Kind, keeps_all_running, ordinals_of, parts_of, pods_at_once, surge, template_of
 from netmgr.controller.owners import controller_of, goes_on, kind_of
-from netmgr.controller.third_party import has_template, read_live
+from netmgr.controller.third_party import GRANT, has_template, read_live
 from netmgr.controller.waiting import for_application
 from netmgr.controller.world import Problem, World
 from netmgr.kube import paths
-from netmgr.kube.errors import ApiError, NotFound, Unavailable
+from netmgr.kube.errors import ApiError, Forbidden, NotFound, Unavailable
 from netmgr.kube.events import EventRecorder
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Unsized:
 
     reason: str = ""
     message: str = ""
+    again: float | None = None
 
 
 class Applications:
@@ -85,7 +86,7 @@ class Applications:
         if isinstance(wanted, Unsized):
             if wanted.message:
                 self._tell(application, wanted.reason, wanted.message)
-            return None
+            return wanted.again
         if not wanted:  # what it lacked, it does not ask for any more
             self._clear(application)
         keep: set[str] = set()
@@ -132,7 +133,12 @@ class Applications:
             return []
         if not kind.built_in:
             object_key = f"{application.namespace}/{application.name}"
-            replicas = await self.world.third_party.replicas(kind, object_key)
+            try:
+                replicas = await self.world.third_party.replicas(kind, object_key)
+            except Forbidden:
+                resource = kind.collection.rpartition("/")[2]
+                words = f"the controller may not read the scale of {application}; grant get on {resource}/scale by a ClusterRole"
+                return Unsized("SizeUnknown", f"{words} labelled {GRANT}", again=LATER)
             if replicas is None and (request.number is None or request.number.flexible):
                 words = (
                     f"{application} has no scale that says how many Pods it runs, so its pool needs a size: "

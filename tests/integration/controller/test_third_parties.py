@@ -8,6 +8,7 @@ from tests.integration.controller import third_parties
 from tests.integration.controller.cluster import Cluster
 from tests.waiting import eventually
 
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 WANTS = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}'}
 
 
@@ -93,6 +94,25 @@ def test_a_kind_that_may_not_be_read_is_named_with_what_grants_it(cluster: Clust
         manual = {"ipam.spidernet.io/ippool": '{"ipv4":["not-by-rollout"]}'}
         third_parties.pod(cluster, "shop-b", "shop", rollout, manual)
         assert set(cluster.held(1)) == {"10.66.1.9"}
+
+
+def test_a_scale_that_may_not_be_read_is_named_with_what_grants_it(cluster: Cluster) -> None:
+    ready(cluster)
+    kubeconfig = cluster.limited_controller()
+    rules = [{"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["get", "list", "watch"]}]
+    body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding"}
+    account = {"kind": "ServiceAccount", "name": "netmgr-controller", "namespace": cluster.namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"rollouts-{cluster.namespace}"}
+    cluster.create(f"{RBAC}/clusterroles", {"metadata": {"name": role["name"]}, "rules": rules})
+    cluster.create(
+        f"{RBAC}/clusterrolebindings", {**body, "metadata": {"name": role["name"]}, "roleRef": role, "subjects": [account]}
+    )
+    with cluster.controller(kubeconfig=kubeconfig):
+        spec = {"replicas": 1, **third_parties.template("shop", WANTS)}
+        rollout = third_parties.make(cluster, third_parties.ROLLOUTS, "shop", spec)
+        third_parties.pod(cluster, "shop-a", "shop", rollout, WANTS)
+        message = eventually(lambda: cluster.refusal("shop-a"), lambda words: "scale" in words, what="a reason")
+        assert "grant get on rollouts/scale" in message
 
 
 def test_a_machine_keeps_its_address_as_long_as_it_exists(cluster: Cluster) -> None:
