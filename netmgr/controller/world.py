@@ -390,7 +390,8 @@ class World:
         owner = codec.owner_of(pool)
         drop(self.by_application, codec.owner_of(old or pool), name)
         drop(self.pools_in, (old or pool).spec.subnet, name)
-        if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
+        changed = old is None or kind is EventKind.DELETED or serves(old) != serves(pool)
+        if changed:
             self.end_shrink(name)
         if kind is EventKind.DELETED:
             self.ledgers.pop(name, None)
@@ -400,7 +401,7 @@ class World:
                 self.by_application[owner][name] = pool
             self.pools_in[pool.spec.subnet][name] = pool
             self.views.put(pool)
-        if old is None or old.spec != pool.spec or kind is EventKind.DELETED:
+        if changed:
             self._judge(kind, pool)
             self._poke_subnet_of(pool)
             if owner:  # an auto pool serves nobody else
@@ -484,6 +485,11 @@ class World:
             pod = self.pods.store.get(key)
             if pod is not None and pod.spec.node_name == node:
                 self.queue.add(("pod", key), urgent=True)
+
+
+def serves(pool: SpiderIPPool) -> tuple[object, ...]:
+    """What of a pool matters to those whom it serves: one that is being deleted gives out nothing more."""
+    return (pool.spec, pool.metadata.deletion_timestamp)
 
 
 def is_same(one: Workload, old: Workload) -> bool:

@@ -203,3 +203,18 @@ def test_a_leader_that_ends_between_two_families_of_a_pod_leaves_the_other_to_th
     cluster.start_leader()
     cluster.pass_time(5.0)
     assert {one["spec"]["pool"] for one in cluster.allocations()} == {"p", "q"}
+
+
+def test_an_application_whose_pool_is_being_deleted_gets_another_for_its_new_pods(cluster: Cluster) -> None:
+    cluster.subnet("s", PREFIX, "10.250.0.8-10.250.0.27")
+    notes = {"ipam.spidernet.io/subnet": '{"ipv4":["s"]}'}
+    cluster.workload("Deployment", paths.DEPLOYMENTS, "web", 1, notes)
+    owner = cluster.twin.of(paths.REPLICA_SETS)[0]
+    cluster.bind_pod(owner, "ReplicaSet", "web-rs-1", "web", "n1", notes)
+    cluster.pass_time(5.0)
+    first = cluster.twin.of(spider.POOLS)[0]["metadata"]["name"]
+    cluster.delete(paths.named(spider.POOLS, first))
+    cluster.bind_pod(owner, "ReplicaSet", "web-rs-2", "web", "n1", notes)
+    cluster.pass_time(60.0)
+    assert set(holders(cluster).values()) == {"web-rs-1", "web-rs-2"}
+    assert len({one["spec"]["pool"] for one in cluster.allocations()}) == 2
