@@ -22,6 +22,7 @@ from netmgr.agent.delegating import Delegating
 from netmgr.agent.reports import Reports
 from netmgr.agent.wiring import in_thread, unwire, wire
 from netmgr.api.allocation import IPAllocation
+from netmgr.kube.errors import ApiError
 
 log = logging.getLogger(__name__)
 FIRST_LOOK, LONGEST_LOOK = 3.0, 15.0
@@ -129,7 +130,7 @@ class Answering:
         for one in allocations:
             stale = is_of_another_boot(one, self._store.boot)
             if stale or is_detached(one) or self._reports.may_be_reported(one.metadata.name):
-                await self._reports.take_back(one)
+                await self._take_back(one)
         grants = tuple(grant_of(one) for one in allocations)
         addresses = [parse_address(grant.address) for grant in grants]
         link = kernel.link_name(call.key.container_id, call.key.ifname) if call.is_main else ""
@@ -154,6 +155,14 @@ class Answering:
             return ipam_result(call.config, grants)
         links = await in_thread(wire, call, link, grants)
         return main_result(call.config, grants, links)
+
+    async def _take_back(self, one: IPAllocation) -> None:
+        try:
+            await self._reports.take_back(one)
+        except ApiError as error:
+            raise TryLater(
+                f"address {one.spec.address}: its earlier report cannot be taken back now, the API server says: {error}"
+            ) from error
 
     async def _clear_stale(self, call: Call, sandbox: Sandbox, address: Address, link: str, *, imported: bool) -> None:
         """No other link may have a route for the address: a silent EEXIST in the main plugin would black-hole the Pod."""

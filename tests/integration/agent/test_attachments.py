@@ -55,6 +55,18 @@ def test_a_sandbox_made_again_after_del_takes_its_report_back(live: Node) -> Non
     assert live.phase("10.60.0.3") == ""
 
 
+def test_a_report_that_cannot_be_taken_back_is_a_reason_to_try_later(live: Node) -> None:
+    live.bind("10.60.0.22", "pod-a")
+    live.cni("ADD", "c1", "pod-a")
+    live.cni("DEL", "c1", "pod-a")
+    eventually(lambda: live.phase("10.60.0.22"), lambda phase: phase == "Detached", within=10)
+    run("ip", "-n", live.netns, "link", "set", "lo", "down")  # the way to the API server
+
+    code, out = live.cni("ADD", "c2", "pod-a")
+
+    assert (code, json.loads(out)["code"], "10.60.0.22" in out) == (1, 11, True)
+
+
 def test_add_sends_no_request(live: Node) -> None:
     live.bind("10.60.0.15", "pod-a")
     live.cni("ADD", "c0", "pod-a")  # the allocation has arrived once this is answered
