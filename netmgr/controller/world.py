@@ -308,11 +308,11 @@ class World:
             self.queue.add(("pod", key), urgent=True)
 
     def _may_lack(self, kind: EventKind, pod: Pod) -> bool:
-        """Whether an earlier leader may have ended between two of the Pod's claims. One that runs has all its interfaces."""
-        if kind is not EventKind.ADDED or not (held := self.by_pod.get(pod.metadata.uid)):
+        """Whether an earlier leader may have ended between two of the Pod's claims. One that runs has all that it will have."""
+        held = self.by_pod.get(pod.metadata.uid)
+        if kind is not EventKind.ADDED or not held or pod.status.phase not in {"", "Pending"}:
             return False
-        several = NETWORKS in (pod.metadata.annotations or {}) and pod.status.phase in {"", "Pending"}
-        return several or is_partial(held.values())
+        return NETWORKS in (pod.metadata.annotations or {}) or is_partial(held.values())
 
     def _on_delegated(self, kind: EventKind, pod: Pod) -> None:
         """A Pod of another plugin's: as long as it is there, its address is not ours to give."""
