@@ -17,6 +17,8 @@ from netmgr.kube.errors import ApiError, LeaseLost
 
 log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
+TURN = 64
+"""Keys after which the event loop has its turn: handlers that wait for nothing would keep watches and the Lease from theirs."""
 
 Handler = Callable[[K], Awaitable[float | None]]
 """Works on one key; gives the seconds after which the key is to come back, or None. An exception means: try again."""
@@ -27,7 +29,7 @@ class KeyedQueue(Generic[K]):
 
     def __init__(self, name: str, *, first: float = 0.05, longest: float = 30.0) -> None:
         self.name = name
-        self.retries = 0
+        self.retries = self._handled = 0
         self._first, self._longest = first, longest
         self._urgent: deque[K] = deque()
         self._normal: deque[K] = deque()
@@ -96,6 +98,9 @@ class KeyedQueue(Generic[K]):
                 self._done(key)
             if after is not None:
                 self.add_after(key, after)
+            self._handled += 1
+            if self._handled % TURN == 0:
+                await asyncio.sleep(0)
 
     async def _handle(self, key: K, handler: Handler[K]) -> float | None:
         """Seconds until the key's next turn; None where it has none."""

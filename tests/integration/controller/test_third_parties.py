@@ -63,6 +63,20 @@ def test_a_kind_without_a_scale_needs_a_number_and_is_told_so(cluster: Cluster) 
         eventually(lambda: size(cluster, "counted"), lambda seen: seen == [3], what="three addresses")
 
 
+def test_pods_that_ask_for_different_things_for_one_application_take_turns(cluster: Cluster) -> None:
+    ready(cluster)
+    number = {"ipam.spidernet.io/ippool-ip-number": "1"}
+    with cluster.controller():
+        runner = third_parties.make(cluster, third_parties.RUNNERS, "ci", {})
+        for name in ("x", "y"):
+            wants = {"ipam.spidernet.io/subnet": f'{{"ipv4":["of-{name}"]}}', **number}
+            third_parties.pod(cluster, f"ci-{name}", "ci", runner, wants)
+        assert "of-x" in cluster.told("ci-x") + cluster.told("ci-y")
+        cluster.subnet("of-x", "10.67.0.0/16", "10.67.1.0-10.67.1.9")
+        cluster.subnet("of-y", "10.68.0.0/16", "10.68.1.0-10.68.1.9")
+        assert set(cluster.held(2)) == {"10.67.1.0", "10.68.1.0"}
+
+
 def test_pools_of_third_parties_stay_when_the_controller_starts_anew(cluster: Cluster) -> None:
     ready(cluster)
     spec = {"replicas": 1, **third_parties.template("shop", WANTS)}

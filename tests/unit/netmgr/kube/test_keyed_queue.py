@@ -129,3 +129,16 @@ def test_draining_waits_for_the_handlers_under_way_and_starts_no_other() -> None
 
     asyncio.run(scene())
     assert done == ["a"]
+
+
+def test_keys_that_come_again_and_again_leave_everybody_else_a_turn() -> None:
+    async def scene() -> None:
+        queue: KeyedQueue[str] = KeyedQueue("test")
+
+        async def handle(key: str) -> None:
+            queue.add(key)
+
+        queue.add("again")
+        await working(queue, handle, asyncio.sleep(0.02))
+
+    asyncio.run(scene())
