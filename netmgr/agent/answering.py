@@ -136,6 +136,7 @@ class Answering:
         link = kernel.link_name(call.key.container_id, call.key.ifname) if call.is_main else ""
         for one, address in zip(allocations, addresses, strict=True):
             await self._clear_stale(call, sandbox, address, link, imported=one.is_imported)
+        self._must_still_be(sandbox, allocations)
         self._store.attach(
             Attachment(
                 network=call.key.network,
@@ -155,6 +156,15 @@ class Answering:
             return ipam_result(call.config, grants)
         links = await in_thread(wire, call, link, grants)
         return main_result(call.config, grants, links)
+
+    def _must_still_be(self, sandbox: Sandbox, allocations: list[IPAllocation]) -> None:
+        """What was found when the ADD began may have gone while it waited for its turn, the kernel or the API server."""
+        now = {one.metadata.uid for one in self._allocations.ready(sandbox) or ()}
+        for one in allocations:
+            if one.metadata.uid not in now:
+                raise TryLater(
+                    f"address {one.spec.address}: it was taken back while ADD was being answered; the runtime calls again"
+                )
 
     async def _take_back(self, one: IPAllocation) -> None:
         try:

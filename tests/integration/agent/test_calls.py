@@ -150,3 +150,27 @@ def test_a_spooled_del_that_fails_is_tried_again_and_holds_up_no_other(live: Nod
     assert live.phase("10.60.3.10") == ""
     in_the_way.rmdir()
     eventually(lambda: live.phase("10.60.3.10"), lambda phase: phase == "Detached", within=20)
+
+
+def test_an_add_that_waits_for_its_turn_is_not_answered_from_an_allocation_that_went_meanwhile(live: Node) -> None:
+    live.bind("10.60.3.12", "pod-a")
+    netns = live.folder / "netns"
+    os.mkfifo(netns)
+    first = live.start_call("ADD", "c1", "pod-a", str(netns), plugin="netmgr", type="netmgr")
+    eventually(lambda: list(live.state.glob("attached/net.c1.*")), bool, within=10)
+    second = live.start_call("ADD", "c2", "pod-a", "")
+    eventually(lambda: open_calls(live), lambda number: number == 2, within=10)
+
+    live.unbind("10.60.3.12")
+    eventually(live.log.read_text, lambda text: "stray" in text, within=10)
+    with netns.open("w"):
+        first.communicate(timeout=20)
+
+    out = second.communicate(timeout=20)[0]
+    assert (second.returncode, json.loads(out)["code"], "10.60.3.12" in out) == (1, 11, True)
+
+
+def open_calls(node: Node) -> int:
+    """How many plugins the agent talks to."""
+    sockets = run("ip", "netns", "exec", node.netns, "cat", "/proc/net/unix").stdout
+    return sum(line.split()[5] == "03" and line.endswith(str(node.socket)) for line in sockets.splitlines()[1:])
