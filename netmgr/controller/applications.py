@@ -282,7 +282,8 @@ class Applications:
         for one in old:
             words = (
                 f"Pods that name the subnet get addresses of SpiderIPPool {name} from now on; SpiderIPPool {one.metadata.name} "
-                f"({subnet_name(one)}) serves the Pods that were made before and goes with the last of them"
+                f"({subnet_name(one)}) serves the Pods that were made before and "
+                + ("stays until it is deleted (ippool-reclaim is false)" if outlives(one) else "goes with the last of them")
             )
             self.events.record(codec.application_reference(wanted.application), "Normal", "SubnetChanged", words)
 

@@ -91,6 +91,7 @@ def pools_for(
 ) -> list[SpiderIPPool]:
     """Of an application's pools those of one interface and family that lie in the named subnets, in the subnets' order."""
     here = [one for one in pools if place_of(one) == (interface, family) and one.metadata.deletion_timestamp is None]
+    here.sort(key=lambda one: (one.metadata.creation_timestamp, one.metadata.name), reverse=True)  # a copied manifest is no rival
     mine = {subnet_name(one): one for one in here if is_of(one, application) or outlives(one)}
     return [mine[name] for name in subnets if name in mine]
 

@@ -150,6 +150,8 @@ async def waiting(world: World, pods: list[Pod], held: Held) -> tuple[dict[str, 
             have = have | {(DEFAULT_INTERFACE, family) for family in AddressFamily}
         if not codec.needs_addresses(pod) or (have and not is_refused(pod)):
             continue
+        if pod.status.pod_ip and not have:
+            continue  # it runs since before netmgr
         choice = await choosing.choose(pod, lambda interface, family, have=have: (interface, family) not in have)  # type: ignore[misc] # bound at once
         key = f"{pod.metadata.namespace}/{pod.metadata.name}"
         if isinstance(choice, Refusal) or world.agent_boot_id(pod.spec.node_name) is None:
