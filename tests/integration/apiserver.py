@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -149,8 +150,10 @@ class ApiServer:
         return Counter(seen.values())
 
     def _audit_events(self) -> Iterator[Json]:
+        """Events of the log; a server that was killed in the middle of a line has left one that is none."""
         for line in (self.folder / "audit.log").read_text().splitlines():
-            yield json.loads(line)
+            with suppress(json.JSONDecodeError):
+                yield json.loads(line)
 
     def _write_files(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
