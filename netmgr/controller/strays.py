@@ -1,6 +1,7 @@
 """Allocations that vanished while attached: created again from the agent's record before their pool gives out anything else.
 
-I/O: a live GET of the Pod, then a create. An agent's word alone creates nothing: the Pod must live on that agent's node.
+I/O: a live GET of the Pod, then a create. An agent's word alone creates nothing: the Pod must live on that agent's node, and
+whom the address belongs to follows from the Pod's proved owner, not from the record: a stolen node could name any ordinal there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 
 import msgspec
 
+from ipam.application import Application
 from ipam.errors import AddressError
 from ipam.prefix import allocation_name, parse_address
 from netmgr.api import allocation
@@ -16,6 +18,8 @@ from netmgr.api.allocation import AllocationSpec, IPAllocation
 from netmgr.api.meta import Json
 from netmgr.api.workload import Pod
 from netmgr.controller.agents import NODE
+from netmgr.controller.claims import claimant_of
+from netmgr.controller.owners import Unfollowed, top_owner
 from netmgr.controller.world import World
 from netmgr.kube import paths
 from netmgr.kube.errors import AlreadyExists, NotFound
@@ -56,10 +60,17 @@ class Strays:
             "apiVersion": allocation.GROUP_VERSION,
             "kind": "IPAllocation",
             "metadata": {"name": name},
-            "spec": msgspec.to_builtins(one),
+            "spec": msgspec.to_builtins(one) | {"claimant": claimant_of(pod, await self._owner(pod))},
         }
         try:
             await self.world.api.create(allocation.ALLOCATIONS, body, IPAllocation)
         except AlreadyExists:
             return
         log.warning("allocation_restored address=%s pod=%s/%s", one.address, one.pod.namespace, one.pod.name)
+
+    async def _owner(self, pod: Pod) -> Application | None:
+        """The Pod's application, as far as live objects prove it."""
+        while isinstance(owner := top_owner(pod, self.world.live_workloads), Unfollowed):
+            if await self.world.third_party.follow(owner.kind):
+                return None
+        return owner if isinstance(owner, Application) else None
