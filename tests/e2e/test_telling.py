@@ -25,7 +25,12 @@ def samples(cluster: Cluster, node: str) -> dict[str, float]:
 
 
 def test_one_of_the_controllers_leads_and_nothing_was_refused_to_any(cluster: Cluster) -> None:
-    """A refused request would be a right that the installer's roles lack."""
+    """A refused request would be a right that the installer's roles lack.
+
+    The controllers begin anew first: an API server that was killed refuses everybody until it has read its roles again.
+    """
+    cluster.kubectl("rollout", "restart", "deployment/netmgr-controller", "-n", "netmgr-system")
+    cluster.kubectl("rollout", "status", "deployment/netmgr-controller", "-n", "netmgr-system", "--timeout=110s")
     seen = eventually(
         lambda: [samples(cluster, node) for node in nodes(cluster)],
         lambda all_: (
