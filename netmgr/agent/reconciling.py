@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -52,8 +53,11 @@ class Reconciling:
 
     def strays(self) -> list[Json]:
         """Attachments whose allocation has vanished or is another Pod's."""
+        return self._strays_among(self._store.attached.values())
+
+    def _strays_among(self, attachments: Iterable[Attachment]) -> list[Json]:
         found: list[Json] = []
-        for one in self._store.attached.values():
+        for one in attachments:
             for grant in one.grants:
                 if grant.address in one.withdrawn:
                     spec = msgspec.json.decode(grant.origin, type=dict)
@@ -62,8 +66,11 @@ class Reconciling:
         return found
 
     async def look(self, name: str) -> bool:
-        """Make attachment and allocation agree; whether the strays have changed."""
-        before = self.strays()
+        """Make attachment and allocation agree; whether its strays have changed.
+
+        Only those of this name are compared: an event must not cost as much as the node has Pods.
+        """
+        before = self._strays_among(self._store.holding(name))
         allocation = self._known.get(name)
         for one in self._store.holding(name):
             if allocation is not None and sandbox_of(allocation) == one.sandbox_of:
@@ -72,7 +79,7 @@ class Reconciling:
                 await self._withdraw(one, name)
         if allocation is not None:
             await self._confirm(allocation)
-        return self.strays() != before
+        return self._strays_among(self._store.holding(name)) != before
 
     async def _confirm(self, allocation: IPAllocation) -> None:
         status, spec = allocation.status, allocation.spec
