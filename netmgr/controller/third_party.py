@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
+from ipam.errors import quoted
 from netmgr.api.meta import LabelSelector
 from netmgr.api.workload import PodTemplate, RollingUpdate, Scale, ThirdPartyObject, UpdateStrategy, Workload, WorkloadSpec
 from netmgr.controller.kinds import MACHINES, Kind, KindKey
@@ -26,6 +28,7 @@ from netmgr.kube.store import EventKind, key_of
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST_LIST_SECONDS, REFUSED_SECONDS = 10.0, 30.0
+GROUP_VERSION = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[0-9][a-z0-9]{0,61}")
 GRANT = 'netmgr.io/aggregate-to-controller: "true"'
 
 OnWorkload = Callable[[EventKind, Workload, Workload | None], None]
@@ -127,6 +130,8 @@ class ThirdParty:
 async def discover(api: Api, key: KindKey) -> Kind | str:
     """The kind's plural and whether it has a scale."""
     group_version, name = key
+    if not GROUP_VERSION.fullmatch(group_version):  # an ownerReference's author chose it, and it becomes a path
+        return f"{quoted(group_version)} is no group and version of an API, where {quoted(name)} should be"
     root = "/apis" if "/" in group_version else "/api"
     try:
         found = await api.get(f"{root}/{group_version}", ResourceList)
